@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is remembered: marks, records and stacks. Pure logic, no kernel API.
+//!
+//! The kernel module compiles these files as its module `store`; on the host `cargo test` compiles
+//! the same files as a crate of their own.
+//!
+//! Everything is lock-free and may be called from any context. Memory comes from a [`memory::Memory`] and
+//! is published once through a [`memory::Slot`]; it goes back when its owner knows that nobody
+//! reads any more.
+//!
+//! ```text
+//! pfn -> PageExt: four tables -> Block of 64 pages -> record index -> Records -> Record
+//! frames -> Depot: bucket -> chain of stacks in pools -> Handle
+//! ```
+
+pub mod depot;
+pub mod memory;
+pub mod page_ext;
+pub mod reason;
+pub mod record;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use depot::Depot;
+pub use page_ext::PageExt;

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is remembered of one marked folio, and the pool these records come from.
+//!
+//! # States of a record
+//!
+//! ```text
+//! free ---take---> private ---publish---> live ---close---> closing ---last user---> free
+//! ```
+//!
+//! `state` holds [`LIVE`] and the number of users. A reader becomes a user only while the record is
+//! live; a closed record goes back to the free list when its last user leaves, so what a user reads
+//! is never another folio's.
+
+use super::memory::{Memory, Table, Zeroed};
+use super::reason::{Cause, Reason, Stage};
+use super::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+/// Bit of [`Record::state`]: the folio is marked.
+const LIVE: u32 = 1 << 31;
+/// Records in one allocation.
+const CHUNK_LEN: u32 = 32;
+/// Most records there can ever be: 2^20.
+pub const MAX_RECORDS: u32 = 1 << 20;
+
+/// Who did something: the kernel's `comm`, as it lies in memory, and pid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Command name, padded with NULs.
+    pub comm: [u64; 2],
+    /// Thread id; 0 is the idle task, or an interrupt in it.
+    pub pid: i32,
+}
+
+/// A [`Task`] that can be changed while it is read; the reader may see half of each.
+struct TaskCell {
+    comm: [AtomicU64; 2],
+    pid: AtomicI32,
+}
+
+impl TaskCell {
+    fn set(&self, task: &Task) {
+        for (cell, &word) in self.comm.iter().zip(&task.comm) {
+            cell.store(word, Ordering::Relaxed);
+        }
+        self.pid.store(task.pid, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Task {
+        Task {
+            comm: [
+                self.comm[0].load(Ordering::Relaxed),
+                self.comm[1].load(Ordering::Relaxed),
+            ],
+            pid: self.pid.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// One failure of one folio, as the hook that saw it tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// First page of the folio.
+    pub pfn: u64,
+    /// log2 of its pages.
+    pub order: u8,
+    /// Why the kernel wanted to move it.
+    pub reason: Reason,
+    /// What failed.
+    pub stage: Stage,
+    /// What the failing function returned.
+    pub err: i32,
+    /// References at that moment.
+    pub count: i32,
+    /// References that the kernel accounts for.
+    pub expected: i32,
+    /// Monotonic clock, nanoseconds.
+    pub now: u64,
+    /// Handle of the stack, 0 if lost.
+    pub stack: u32,
+    /// Whose attempt failed.
+    pub task: Task,
+}
+
+/// What is remembered of one marked folio.
+#[repr(C, align(64))]
+pub struct Record {
+    state: AtomicU32,
+    /// Next in the free list, as index + 1.
+    next: AtomicU32,
+    pfn: AtomicU64,
+    first: AtomicU64,
+    last: AtomicU64,
+    /// Pages that are still marked with this record.
+    pages: AtomicU32,
+    /// order, reason and stage, a byte each.
+    kind: AtomicU32,
+    err: AtomicI32,
+    count: AtomicI32,
+    expected: AtomicI32,
+    attempts: AtomicU32,
+    puts: AtomicU32,
+    dropped: AtomicU32,
+    stack: AtomicU32,
+    put_stack: AtomicU32,
+    task: TaskCell,
+    put_task: TaskCell,
+}
+
+/// A record at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot {
+    /// The latest failure. Its `now` is the time of that failure.
+    pub failure: Failure,
+    /// Time of the first failure, monotonic nanoseconds.
+    pub first: u64,
+    /// Times the folio failed.
+    pub attempts: u32,
+    /// Puts seen since.
+    pub puts: u32,
+    /// References these puts dropped.
+    pub dropped: u32,
+    /// Handle of the last put's stack, 0 if there was none or it was lost.
+    pub put_stack: u32,
+    /// Who made the last put.
+    pub put_task: Task,
+}
+
+impl Record {
+    fn set(&self, f: &Failure) {
+        self.last.store(f.now, Ordering::Relaxed);
+        self.kind.store(
+            u32::from_le_bytes([f.order, f.reason.0, f.stage as u8, 0]),
+            Ordering::Relaxed,
+        );
+        self.err.store(f.err, Ordering::Relaxed);
+        self.count.store(f.count, Ordering::Relaxed);
+        self.expected.store(f.expected, Ordering::Relaxed);
+        self.stack.store(f.stack, Ordering::Relaxed);
+        self.task.set(&f.task);
+    }
+
+    /// The folio's first page.
+    #[inline]
+    pub fn pfn(&self) -> u64 {
+        self.pfn.load(Ordering::Relaxed)
+    }
+
+    /// log2 of the folio's pages.
+    #[inline]
+    pub fn order(&self) -> u8 {
+        self.kind.load(Ordering::Relaxed).to_le_bytes()[0]
+    }
+
+    /// True if `pfn` is one of the pages this record was made for.
+    #[inline]
+    pub fn covers(&self, pfn: u64) -> bool {
+        (pfn ^ self.pfn()) >> self.order() == 0
+    }
+
+    /// The stage of the latest failure.
+    pub fn stage(&self) -> Stage {
+        let number = self.kind.load(Ordering::Relaxed).to_le_bytes()[2];
+        Stage::ALL[usize::from(number) % Stage::ALL.len()]
+    }
+
+    /// The reason of the latest failure.
+    pub fn reason(&self) -> Reason {
+        Reason(self.kind.load(Ordering::Relaxed).to_le_bytes()[1])
+    }
+
+    /// Time of the first failure, monotonic nanoseconds.
+    pub fn first(&self) -> u64 {
+        self.first.load(Ordering::Relaxed)
+    }
+
+    /// Puts seen.
+    pub fn puts(&self) -> u32 {
+        self.puts.load(Ordering::Relaxed)
+    }
+
+    /// The folio failed once more. Returns how often it has failed now.
+    pub fn failed_again(&self, f: &Failure) -> u32 {
+        self.set(f);
+        self.attempts.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A put dropped `refs` references. Context: any.
+    pub fn put(&self, refs: u32, stack: u32, task: &Task) {
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        self.dropped.fetch_add(refs, Ordering::Relaxed);
+        self.put_stack.store(stack, Ordering::Relaxed);
+        self.put_task.set(task);
+    }
+
+    /// Everything, for a reader.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            failure: Failure {
+                pfn: self.pfn(),
+                order: self.order(),
+                reason: self.reason(),
+                stage: self.stage(),
+                err: self.err.load(Ordering::Relaxed),
+                count: self.count.load(Ordering::Relaxed),
+                expected: self.expected.load(Ordering::Relaxed),
+                now: self.last.load(Ordering::Relaxed),
+                stack: self.stack.load(Ordering::Relaxed),
+                task: self.task.get(),
+            },
+            first: self.first(),
+            attempts: self.attempts.load(Ordering::Relaxed),
+            puts: self.puts(),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            put_stack: self.put_stack.load(Ordering::Relaxed),
+            put_task: self.put_task.get(),
+        }
+    }
+}
+
+struct Chunk([Record; CHUNK_LEN as usize]);
+
+// SAFETY: All fields are atomics; zero is a free record that is in no list.
+unsafe impl Zeroed for Chunk {}
+
+/// The records, by index.
+pub struct Records {
+    chunks: Table<Table<Chunk>>,
+    /// Head of the free list as index + 1, and in the upper half a tag against ABA.
+    free: AtomicU64,
+    /// Records ever taken that were not in the free list.
+    fresh: AtomicU32,
+    cap: AtomicU32,
+    live: AtomicU32,
+    chunks_made: AtomicU32,
+}
+
+/// Why there is no record for a folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// All records are in use.
+    Full,
+    /// No memory.
+    NoMemory,
+    /// The pfn is beyond what the tables can hold.
+    Range,
+}
+
+/// A record that stays what it is while this exists.
+pub struct User<'a> {
+    records: &'a Records,
+    record: &'a Record,
+    index: u32,
+}
+
+impl core::ops::Deref for User<'_> {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        self.record
+    }
+}
+
+impl User<'_> {
+    /// The record's index.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The record will have `pages` marked pages. Before they are marked.
+    pub(super) fn add_pages(&self, pages: u32) {
+        self.record.pages.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    /// `pages` pages are no longer marked with this record. True if they were the last: the
+    /// record is closed then, and that its story ended is the caller's to tell.
+    pub(super) fn drop_pages(&self, pages: u32) -> bool {
+        if self.record.pages.fetch_sub(pages, Ordering::AcqRel) != pages {
+            return false;
+        }
+        self.record.state.fetch_and(!LIVE, Ordering::AcqRel);
+        self.records.live.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        // Not live and no user left: nobody can find it any more.
+        if self.record.state.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.records.push(self.record, self.index);
+        }
+    }
+}
+
+impl Records {
+    /// No records, and room for none.
+    pub const fn new() -> Self {
+        Records {
+            chunks: Table::new(),
+            free: AtomicU64::new(0),
+            fresh: AtomicU32::new(0),
+            cap: AtomicU32::new(0),
+            live: AtomicU32::new(0),
+            chunks_made: AtomicU32::new(0),
+        }
+    }
+
+    /// At most `cap` records from now on. Lowering it below what is in use takes none away.
+    pub fn set_cap(&self, cap: u32) {
+        self.cap.store(cap.min(MAX_RECORDS), Ordering::Relaxed);
+    }
+
+    /// Folios marked now.
+    #[inline]
+    pub fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in use.
+    pub fn bytes(&self) -> usize {
+        let chunks = self.chunks_made.load(Ordering::Relaxed) as usize;
+        let tables = chunks.div_ceil(super::memory::TABLE_LEN);
+        chunks * size_of::<Chunk>() + tables * size_of::<Table<Chunk>>()
+    }
+
+    fn at(&self, index: u32) -> Option<&Record> {
+        let chunk = (index / CHUNK_LEN) as usize;
+        let table = self.chunks.slot(chunk >> super::memory::TABLE_BITS).get()?;
+        let records = &table.slot(chunk).get()?.0;
+        Some(&records[(index % CHUNK_LEN) as usize])
+    }
+
+    /// The record `index`, if it is live. Context: any.
+    pub fn get(&self, index: u32) -> Option<User<'_>> {
+        let record = self.at(index)?;
+        let mut state = record.state.load(Ordering::Relaxed);
+        while state & LIVE != 0 {
+            match record.state.compare_exchange_weak(
+                state,
+                state + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    return Some(User {
+                        records: self,
+                        record,
+                        index,
+                    })
+                }
+                Err(now) => state = now,
+            }
+        }
+        None
+    }
+
+    /// The live record with the lowest index from `index` on, for readers that go through all.
+    pub fn next(&self, index: u32) -> Option<User<'_>> {
+        (index..self.fresh.load(Ordering::Acquire)).find_map(|i| self.get(i))
+    }
+
+    fn pop(&self) -> Option<(&Record, u32)> {
+        let mut head = self.free.load(Ordering::Acquire);
+        loop {
+            let index = (head as u32).checked_sub(1)?;
+            let record = self.at(index)?;
+            let next = record.next.load(Ordering::Relaxed);
+            let new = tagged(head, next);
+            match self
+                .free
+                .compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire)
+            {
+                Ok(_) => return Some((record, index)),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    fn push(&self, record: &Record, index: u32) {
+        let mut head = self.free.load(Ordering::Relaxed);
+        loop {
+            record.next.store(head as u32, Ordering::Relaxed);
+            let new = tagged(head, index + 1);
+            match self
+                .free
+                .compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    fn fresh(&self, mem: &impl Memory) -> Result<(&Record, u32), Lost> {
+        let cap = self.cap.load(Ordering::Relaxed);
+        let mut index = self.fresh.load(Ordering::Relaxed);
+        loop {
+            if index >= cap {
+                return Err(Lost::Full);
+            }
+            // The memory first: an index that was handed out has its record.
+            let chunk = (index / CHUNK_LEN) as usize;
+            let made = self
+                .chunks
+                .slot(chunk >> super::memory::TABLE_BITS)
+                .get_or_publish(mem)
+                .and_then(|table| table.slot(chunk).get_or_publish(mem));
+            let Some(chunk) = made else {
+                return Err(Lost::NoMemory);
+            };
+            match self.fresh.compare_exchange_weak(
+                index,
+                index + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    if index % CHUNK_LEN == 0 {
+                        self.chunks_made.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return Ok((&chunk.0[(index % CHUNK_LEN) as usize], index));
+                }
+                Err(now) => index = now,
+            }
+        }
+    }
+
+    /// A new live record for `failure`, with no page marked yet. Context: any that `mem` allows.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost::Full`] at the cap, [`Lost::NoMemory`].
+    pub fn create(&self, failure: &Failure, mem: &impl Memory) -> Result<User<'_>, Lost> {
+        let (record, index) = match self.pop() {
+            Some(reused) => reused,
+            None => self.fresh(mem)?,
+        };
+        record.pfn.store(failure.pfn, Ordering::Relaxed);
+        record.first.store(failure.now, Ordering::Relaxed);
+        record.attempts.store(1, Ordering::Relaxed);
+        record.pages.store(0, Ordering::Relaxed);
+        record.puts.store(0, Ordering::Relaxed);
+        record.dropped.store(0, Ordering::Relaxed);
+        record.put_stack.store(0, Ordering::Relaxed);
+        record.put_task.set(&Task::default());
+        record.set(failure);
+        self.live.fetch_add(1, Ordering::Relaxed);
+        // Publishes the fields above to whoever becomes a user.
+        record.state.store(LIVE | 1, Ordering::Release);
+        Ok(User {
+            records: self,
+            record,
+            index,
+        })
+    }
+
+    /// Closes every live record and gives all memory back; `closed` is told of each record.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may use the records, nor do so before this returns.
+    pub unsafe fn drain(&self, mem: &impl Memory, mut closed: impl FnMut(&Record, Cause)) {
+        let mut index = 0;
+        while let Some(user) = self.next(index) {
+            index = user.index + 1;
+            closed(&user, Cause::Forgotten);
+        }
+        self.chunks.drain(|table| {
+            // SAFETY: The caller promises that there are no users, so both levels are ours.
+            unsafe {
+                table.as_ref().drain(|chunk| mem.free(chunk));
+                mem.free(table);
+            }
+        });
+        self.free.store(0, Ordering::Relaxed);
+        self.fresh.store(0, Ordering::Relaxed);
+        self.live.store(0, Ordering::Relaxed);
+        self.chunks_made.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `head` with another index, and a tag that was not seen for 2^32 changes.
+fn tagged(head: u64, index: u32) -> u64 {
+    ((head >> 32).wrapping_add(1) << 32) | u64::from(index)
+}
