@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! test_pages_isolated(): a range that could not be taken holds folios that somebody has.
+//!
+//! Pinned anonymous pages never reach migrate_pages(), as isolation skips them. Only this last
+//! check before a range is taken fails on them, and it does not tell on which.
+
+use super::{mark, stats::Loss, Seen, MARKS};
+use crate::store::reason::{Reason, Stage};
+use crate::sys::context::Context;
+use crate::sys::folio::held_in;
+use crate::sys::fprobe::{Arguments, Function, Site};
+use crate::sys::params;
+use core::ffi::CStr;
+
+/// The watched function.
+pub(super) struct TestPagesIsolated;
+
+/// One call of it.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    start: u64,
+    end: u64,
+    offline: bool,
+    reason: Reason,
+}
+
+/// In the third argument: the range is to be taken offline.
+const MEMORY_OFFLINE: usize = 1;
+
+impl Function for TestPagesIsolated {
+    const NAME: &'static CStr = c"test_pages_isolated";
+    type Call = Call;
+
+    fn enter(args: &Arguments) -> Option<Call> {
+        let offline = args.get(2) & MEMORY_OFFLINE != 0;
+        let reason = params::reason(if offline {
+            "memory_hotplug"
+        } else {
+            "contig_range"
+        })?;
+        params::wants(reason).then(|| Call {
+            start: args.get(0) as u64,
+            end: args.get(1) as u64,
+            offline,
+            reason,
+        })
+    }
+
+    fn leave(call: &Call, result: i32, site: Site) {
+        if result == 0 {
+            return;
+        }
+        let Ok(mut context) = Context::enter() else {
+            Loss::Nested.count();
+            return;
+        };
+        for held in held_in(call.start, call.end, call.offline) {
+            // What migrate_pages() gave back a moment ago was reported with that stage.
+            let known = MARKS
+                .lookup(held.page().pfn())
+                .is_some_and(|r| r.stage() == Stage::Migrate && r.reason() == call.reason);
+            if !known {
+                let seen = Seen {
+                    page: held.page(),
+                    reason: call.reason,
+                    stage: Stage::Isolate,
+                    err: result,
+                    held_by_kernel: 0,
+                    held_by_us: 1,
+                };
+                mark(&mut context, &seen, site);
+            }
+            // The put of our own reference is no news.
+            context.quietly(|| drop(held));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! migrate_pages(): what is left on its list when it returns could not be migrated.
+
+use super::{mark, stats::Loss, Seen};
+use crate::store::reason::{Reason, Stage};
+use crate::sys::context::Context;
+use crate::sys::folio::on_list;
+use crate::sys::fprobe::{Arguments, Function, Site};
+use crate::sys::params;
+use core::ffi::CStr;
+use kernel::bindings::list_head;
+
+/// The watched function.
+pub(super) struct MigratePages;
+
+/// One call of it.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    from: *mut list_head,
+    reason: Reason,
+}
+
+/// Position of the arguments that we read.
+const FROM: u32 = 0;
+const REASON: u32 = 5;
+
+/// The reference of the one who isolated the folio.
+const ISOLATION: i32 = 1;
+
+impl Function for MigratePages {
+    const NAME: &'static CStr = c"migrate_pages";
+    type Call = Call;
+
+    fn enter(args: &Arguments) -> Option<Call> {
+        let reason = Reason(u8::try_from(args.get(REASON)).ok()?);
+        params::wants(reason).then(|| Call {
+            from: args.get(FROM) as *mut list_head,
+            reason,
+        })
+    }
+
+    fn leave(call: &Call, result: i32, site: Site) {
+        if result == 0 {
+            return;
+        }
+        let Ok(mut context) = Context::enter() else {
+            Loss::Nested.count();
+            return;
+        };
+        // SAFETY: The list is the caller's, who waits for migrate_pages() to return; each folio on
+        // it has the reference of the one who isolated it.
+        for page in unsafe { on_list(call.from) } {
+            let folio = page.read();
+            // With an error it gave up: what is as it should be was never tried.
+            if result < 0 && folio.count <= folio.expected + ISOLATION {
+                continue;
+            }
+            let seen = Seen {
+                page,
+                reason: call.reason,
+                stage: Stage::Migrate,
+                err: result,
+                held_by_kernel: ISOLATION,
+                held_by_us: 0,
+            };
+            mark(&mut context, &seen, site);
+        }
+    }
+}

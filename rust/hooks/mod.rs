@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the kernel calls us, and the transaction that attaches all of it.
+//!
+//! | file | hook | does |
+//! | --- | --- | --- |
+//! | `migrate` | migrate_pages(), fprobe | marks what could not be migrated |
+//! | `isolation` | test_pages_isolated(), fprobe | marks what could not even be isolated |
+//! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
+//! | `page_free` | mm_page_free, tracepoint | ends the story |
+//!
+//! # Attaching
+//!
+//! Enabling an event calls [`attach`], disabling it [`detach`], both under the kernel's
+//! event_mutex; the first attaches every hook or none, the last detaches them. Whoever is attached
+//! holds a reference to the module: rmmod says EBUSY while an event is enabled, as it would wipe
+//! the trace buffer.
+//!
+//! Lock order: event_mutex, then [`ATTACHED`], then the locks of tracepoints and ftrace.
+//!
+//! # Lifetimes
+//!
+//! Marks live while hooks are attached, as without hooks nobody would see a marked page be freed.
+//! Stacks live until unload: events that were recorded refer to them.
+
+mod isolation;
+mod migrate;
+mod page_free;
+mod page_ref;
+pub(crate) mod stats;
+
+use crate::events;
+use crate::store::reason::{Cause, Reason, Stage};
+use crate::store::record::{Failure, Record};
+use crate::store::{page_ext::Marked, Depot, PageExt};
+use crate::sys::{self, context::Context, folio::Page, fprobe, lock::Locked, params};
+use core::ptr::NonNull;
+use kernel::error::{
+    code::{EAGAIN, ENODEV},
+    Result,
+};
+use kernel::prelude::*;
+use stats::Loss;
+
+/// The marks of all pages.
+pub(crate) static MARKS: PageExt = PageExt::new();
+/// The stacks.
+pub(crate) static DEPOT: Depot = Depot::new();
+
+/// The hooks, in the order in which they are detached: first what marks, last what clears marks.
+struct Hooks {
+    migrate: fprobe::Probe<migrate::MigratePages>,
+    isolation: fprobe::Probe<isolation::TestPagesIsolated>,
+    _puts: page_ref::Probes,
+    _frees: sys::tracepoint::Probe,
+}
+
+impl Hooks {
+    /// All hooks, or none: what was attached before one fails is dropped with the error.
+    fn attach() -> Result<Self> {
+        let frees = page_free::attach()?;
+        let puts = page_ref::attach()?;
+        let isolation = fprobe::Probe::attach()?;
+        let migrate = fprobe::Probe::attach()?;
+        Ok(Hooks {
+            migrate,
+            isolation,
+            _puts: puts,
+            _frees: frees,
+        })
+    }
+
+    fn missed(&self) -> usize {
+        self.migrate.missed() + self.isolation.missed()
+    }
+}
+
+struct Attached {
+    allowed: bool,
+    users: u32,
+    hooks: Option<Hooks>,
+    /// Calls that earlier hooks have missed.
+    missed: usize,
+}
+
+// SAFETY: The only `Locked` of the module.
+static ATTACHED: Locked<Attached> = unsafe {
+    Locked::new(Attached {
+        allowed: false,
+        users: 0,
+        hooks: None,
+        missed: 0,
+    })
+};
+
+/// Checks that the kernel has what the hooks need. May sleep.
+///
+/// # Errors
+///
+/// ENODEV, with a line in the log that names the kernel option.
+pub(crate) fn check() -> Result {
+    for name in page_ref::TRACEPOINTS {
+        if !sys::tracepoint::exists(name) {
+            pr_err!("the kernel was built without CONFIG_DEBUG_PAGE_REF, which is needed\n");
+            return Err(ENODEV);
+        }
+    }
+    page_ref::find_frames();
+    Ok(())
+}
+
+/// Events may be enabled from now on.
+pub(crate) fn allow() {
+    ATTACHED.lock().allowed = true;
+}
+
+/// Attaches for one event. May sleep.
+///
+/// # Errors
+///
+/// EAGAIN before the module is ready, ENODEV while it is unloaded, what attaching a hook says.
+fn attach() -> Result {
+    let mut attached = ATTACHED.lock();
+    if !attached.allowed {
+        return Err(EAGAIN);
+    }
+    sys::module::get()?;
+    if attached.hooks.is_none() {
+        MARKS.configure(params::max_marks(), sys::folio::block_bias());
+        DEPOT.set_cap(params::depot_bytes());
+        // Without memory for stacks the hooks still report; the stacks are counted as lost.
+        DEPOT.refill(&sys::memory::Sleeping);
+        match Hooks::attach() {
+            Ok(hooks) => attached.hooks = Some(hooks),
+            Err(e) => {
+                sys::tracepoint::synchronize();
+                forget_all();
+                sys::module::put();
+                pr_err!("cannot attach to the kernel, error {}\n", e.to_errno());
+                return Err(e);
+            }
+        }
+    }
+    attached.users += 1;
+    Ok(())
+}
+
+/// Detaches for one event. May sleep.
+fn detach() {
+    let mut attached = ATTACHED.lock();
+    if attached.users == 0 {
+        return;
+    }
+    attached.users -= 1;
+    if attached.users == 0 {
+        if let Some(hooks) = attached.hooks.take() {
+            attached.missed += hooks.missed();
+            drop(hooks);
+        }
+        sys::tracepoint::synchronize();
+        forget_all();
+    }
+    sys::module::put();
+}
+
+/// Forgets all marks, with no hook attached.
+fn forget_all() {
+    // Readers of the tables and the deferred work take ATTACHED too, which the caller holds.
+    // SAFETY: The hooks are detached and nobody is in them; the rest is excluded as said above.
+    unsafe { MARKS.drain(&sys::memory::Sleeping, end_of) };
+}
+
+/// Ends everything, at unload.
+pub(crate) fn stop() {
+    let mut attached = ATTACHED.lock();
+    attached.allowed = false;
+    drop(attached);
+    sys::deferred::stop();
+    // SAFETY: No event is enabled, as each would hold the module, so no hook is attached; the
+    // files are gone, and the deferred work was stopped.
+    unsafe { DEPOT.drain(&sys::memory::Sleeping) };
+}
+
+/// Runs `reader` while marks and stacks cannot be taken away. May sleep.
+pub(crate) fn reading<R>(reader: impl FnOnce() -> R) -> R {
+    let _attached = ATTACHED.lock();
+    reader()
+}
+
+/// Calls of watched functions that were not seen. May sleep.
+pub(crate) fn missed() -> usize {
+    let attached = ATTACHED.lock();
+    attached.missed + attached.hooks.as_ref().map_or(0, Hooks::missed)
+}
+
+/// True if hooks are attached. May sleep.
+pub(crate) fn is_attached() -> bool {
+    ATTACHED.lock().hooks.is_some()
+}
+
+/// What the hot paths left to do: makes stack pools, takes out empty blocks of marks.
+pub(crate) fn deferred() {
+    let attached = ATTACHED.lock();
+    if !attached.allowed {
+        return;
+    }
+    DEPOT.refill(&sys::memory::Sleeping);
+    while MARKS.is_crowded() {
+        let mut dead = [None::<NonNull<crate::store::page_ext::Block>>; 32];
+        if MARKS.reap(&mut dead) == 0 {
+            break;
+        }
+        // Whoever looks at a block does so in a probe, with preemption off or in RCU.
+        sys::tracepoint::synchronize();
+        for block in dead.into_iter().flatten() {
+            // SAFETY: Taken out by `reap`, and nobody who saw it is left.
+            unsafe { MARKS.free_block(block, &sys::memory::Sleeping) };
+        }
+    }
+}
+
+/// Asks for [`deferred`] if there is something for it to do. Context: any.
+fn kick_if_needed() {
+    if DEPOT.wants_refill() || MARKS.is_crowded() {
+        sys::deferred::kick();
+    }
+}
+
+/// What a hook saw: a folio that could not be moved.
+struct Seen {
+    page: Page,
+    reason: Reason,
+    stage: Stage,
+    err: i32,
+    /// References that this stage adds to those of mappings, page cache and private data.
+    held_by_kernel: i32,
+    /// References of our own.
+    held_by_us: i32,
+}
+
+/// Marks a folio, or counts a failure more, and reports it. The folio must not be freed meanwhile.
+fn mark(context: &mut Context, seen: &Seen, site: fprobe::Site) {
+    let mut folio = seen.page.read();
+    folio.count -= seen.held_by_us;
+    folio.expected += seen.held_by_kernel;
+    let failure = Failure {
+        pfn: folio.pfn,
+        order: folio.order as u8,
+        reason: seen.reason,
+        stage: seen.stage,
+        err: seen.err,
+        count: folio.count,
+        expected: folio.expected,
+        now: sys::now(),
+        stack: DEPOT.save(context.return_stack(site)).0,
+        task: sys::context::task(),
+    };
+    match MARKS.mark(&failure, &sys::memory::Atomic, end_of) {
+        Ok(Marked::New) => stats::MARKED.count(),
+        Ok(Marked::Again(..)) => stats::REPEATED.count(),
+        Err(lost) => return Loss::of(lost).count(),
+    }
+    events::report(&failure, folio);
+    kick_if_needed();
+}
+
+/// The story of a marked folio ended.
+fn end_of(record: &Record, cause: Cause) {
+    stats::ENDED.count();
+    events::free(record, cause, sys::now());
+}
+
+#[no_mangle]
+extern "C" fn ppo_rust_attach() -> kernel::ffi::c_int {
+    attach().map_or_else(|e| e.to_errno(), |()| 0)
+}
+
+#[no_mangle]
+extern "C" fn ppo_rust_detach() {
+    detach();
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! page_ref_mod, page_ref_mod_and_test, page_ref_mod_and_return: every put there is.
+//!
+//! put_page() is inline; only these tracepoints see it. They fire after the reference is gone, so
+//! the page may be somebody else's by now, unless it was the last one.
+//!
+//! For a page that is not marked this costs two loads and no store.
+
+use super::{end_of, kick_if_needed, stats, DEPOT, MARKS};
+use crate::events;
+use crate::store::reason::Cause;
+use crate::sys::context::{self, Context, Occupied, Text};
+use crate::sys::folio::Page;
+use crate::sys::{self, bindings, tracepoint::Probe};
+use core::ffi::CStr;
+use kernel::bindings::page;
+use kernel::error::Result;
+use kernel::ffi::{c_int, c_void};
+
+/// The tracepoints of a kernel with CONFIG_DEBUG_PAGE_REF.
+pub(super) const TRACEPOINTS: [&CStr; 3] = [
+    c"page_ref_mod",
+    c"page_ref_mod_and_test",
+    c"page_ref_mod_and_return",
+];
+
+/// Probes on all three.
+pub(super) struct Probes {
+    _all: [Probe; 3],
+}
+
+/// The functions between a put and us, which no reader wants to see.
+static FRAMES: [Text; 6] = [const { Text::new() }; 6];
+
+/// Learns where these functions are. May sleep.
+pub(super) fn find_frames() {
+    let functions = [
+        bindings::__page_ref_mod as *const (),
+        bindings::__page_ref_mod_and_test as *const (),
+        bindings::__page_ref_mod_and_return as *const (),
+    ]
+    .map(|function| function as usize);
+    let iterators = TRACEPOINTS.map(|name| sys::tracepoint::iterator(name).unwrap_or(0));
+    for (text, start) in FRAMES.iter().zip(functions.into_iter().chain(iterators)) {
+        text.find(start);
+    }
+}
+
+/// Attaches to all three or none. May sleep.
+pub(super) fn attach() -> Result<Probes> {
+    let probe = |name, probe: *mut c_void| {
+        // SAFETY: TP_PROTO(struct page *page, int v), and for the other two also `int ret`.
+        unsafe { Probe::attach(name, probe) }
+    };
+    Ok(Probes {
+        _all: [
+            probe(TRACEPOINTS[0], page_ref_mod as *mut c_void)?,
+            probe(TRACEPOINTS[1], page_ref_mod_and_test as *mut c_void)?,
+            probe(TRACEPOINTS[2], page_ref_mod_and_return as *mut c_void)?,
+        ],
+    })
+}
+
+/// True for nearly every page. In this order: with nothing marked one load decides.
+#[inline(always)]
+fn is_unmarked(page: Page) -> bool {
+    MARKS.is_empty() || !MARKS.maybe_marked(page.block_number())
+}
+
+/// A probe. Context: any, NMI included.
+///
+/// # Safety
+///
+/// For the tracepoint alone: `page` is the kernel's.
+unsafe extern "C" fn page_ref_mod(_data: *mut c_void, page: *mut page, v: c_int) {
+    // SAFETY: The kernel's page.
+    let page = unsafe { Page::from_raw(page) };
+    if is_unmarked(page) {
+        return;
+    }
+    put(page, v, false);
+}
+
+/// A probe. Context: any, NMI included.
+///
+/// # Safety
+///
+/// For the tracepoint alone: `page` is the kernel's.
+unsafe extern "C" fn page_ref_mod_and_test(
+    _data: *mut c_void,
+    page: *mut page,
+    v: c_int,
+    is_zero: c_int,
+) {
+    // SAFETY: The kernel's page.
+    let page = unsafe { Page::from_raw(page) };
+    if is_unmarked(page) {
+        return;
+    }
+    put(page, v, is_zero != 0);
+}
+
+/// A probe. Context: any, NMI included.
+///
+/// # Safety
+///
+/// For the tracepoint alone: `page` is the kernel's.
+unsafe extern "C" fn page_ref_mod_and_return(
+    _data: *mut c_void,
+    page: *mut page,
+    v: c_int,
+    count: c_int,
+) {
+    // SAFETY: The kernel's page.
+    let page = unsafe { Page::from_raw(page) };
+    if is_unmarked(page) {
+        return;
+    }
+    put(page, v, count == 0);
+}
+
+/// A page that may be marked lost references, or gained some. Context: any, NMI included.
+#[cold]
+#[inline(never)]
+fn put(page: Page, v: c_int, last: bool) {
+    if v >= 0 {
+        return;
+    }
+    let Some(record) = MARKS.lookup(page.pfn()) else {
+        return;
+    };
+    match Context::enter() {
+        Ok(mut context) => {
+            let refs = v.unsigned_abs();
+            let stack = DEPOT.save(context.put_stack(&FRAMES)).0;
+            record.put(refs, stack, &context::task());
+            stats::PUTS.count();
+            let put = events::Put {
+                folio: page.read(),
+                refs,
+                last,
+                stack,
+                age: sys::now().saturating_sub(record.first()),
+            };
+            events::put(put, record.reason(), record.stage());
+        }
+        Err(Occupied { quiet: true }) => {}
+        Err(Occupied { quiet: false }) => stats::Loss::Nested.count(),
+    }
+    drop(record);
+    if last {
+        // Some folios, hugetlb's, go back to their pool without mm_page_free.
+        let order = page.read().order;
+        MARKS.forget(page.pfn(), 1 << order, |record| {
+            end_of(record, Cause::Freed)
+        });
+    }
+    kick_if_needed();
+}

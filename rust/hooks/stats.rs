@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything that was counted, above all what was lost.
+
+use crate::store::record::Lost;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// A number of events since load.
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    const fn new() -> Self {
+        Counter(AtomicU64::new(0))
+    }
+
+    /// Counts one. Context: any.
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Folios marked.
+pub(crate) static MARKED: Counter = Counter::new();
+/// Failures of folios that were marked already.
+pub(crate) static REPEATED: Counter = Counter::new();
+/// Puts of marked folios.
+pub(crate) static PUTS: Counter = Counter::new();
+/// Stories that ended.
+pub(crate) static ENDED: Counter = Counter::new();
+
+/// What could not be recorded.
+#[derive(Clone, Copy)]
+pub(crate) enum Loss {
+    /// A folio was not marked: as many marks as allowed.
+    MarksFull,
+    /// A folio was not marked: no memory without waiting.
+    MarksNoMemory,
+    /// A folio was not marked: its pfn is beyond what the tables hold.
+    MarksRange,
+    /// A put came while the same CPU recorded another in the same context.
+    Nested,
+}
+
+static LOSSES: [Counter; Loss::ALL.len()] = [const { Counter::new() }; Loss::ALL.len()];
+
+impl Loss {
+    /// All kinds, with the names they have in `stats`.
+    pub(crate) const ALL: [(Loss, &'static str); 4] = [
+        (Loss::MarksFull, "lost_marks_full"),
+        (Loss::MarksNoMemory, "lost_marks_nomem"),
+        (Loss::MarksRange, "lost_marks_range"),
+        (Loss::Nested, "lost_nested"),
+    ];
+
+    /// What it means for a mark.
+    pub(crate) fn of(lost: Lost) -> Self {
+        match lost {
+            Lost::Full => Loss::MarksFull,
+            Lost::NoMemory => Loss::MarksNoMemory,
+            Lost::Range => Loss::MarksRange,
+        }
+    }
+
+    fn counter(self) -> &'static Counter {
+        &LOSSES[self as usize]
+    }
+
+    /// Counts one. Context: any.
+    pub(crate) fn count(self) {
+        self.counter().count();
+    }
+
+    /// How many there were.
+    pub(crate) fn get(self) -> u64 {
+        self.counter().get()
+    }
+}

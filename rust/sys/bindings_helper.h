@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What C and Rust say to each other, and all that bindgen reads.
+ *
+ * ppo_*() with a body in helpers.c, params.c and events.c are called from Rust;
+ * the ppo_rust_*() at the end are Rust functions called from C.
+ */
+#ifndef _PPO_BINDINGS_HELPER_H
+#define _PPO_BINDINGS_HELPER_H
+
+#include <linux/debugfs.h>
+#include <linux/fprobe.h>
+#include <linux/mm_types.h>
+#include <linux/seq_file.h>
+#include <linux/trace_events.h>
+#include <linux/tracepoint.h>
+
+#define PPO_STACK_SLACK	16	/* frames of our own, cut off after unwinding */
+#define PPO_COMM_WORDS	2	/* TASK_COMM_LEN bytes, as 64-bit words */
+
+/* A folio as it looked at one moment, read without a lock or a reference. */
+struct ppo_folio {
+	u64		pfn;		/* of the head page; u64 is one type in every Rust */
+	u64		flags;
+	void		*mapping;
+	int		count;		/* references */
+	int		mapcount;
+	int		expected;	/* references the kernel accounts for */
+	int		mt;		/* migratetype of the pageblock */
+	unsigned int	order;
+};
+
+struct ppo_task {
+	u64		comm[PPO_COMM_WORDS];
+	int		pid;
+};
+
+/* The three events; names and order of the fields are in their TRACE_EVENT. */
+struct ppo_report {
+	struct ppo_folio folio;
+	u32		stack;
+	int		err;
+	u8		reason;
+	u8		stage;
+};
+
+struct ppo_put {
+	struct ppo_folio folio;
+	u64		age_us;
+	u32		stack;
+	int		refs;
+	int		last;
+	u8		reason;
+	u8		stage;
+};
+
+struct ppo_free {
+	u64		pfn;
+	u64		age_us;
+	u32		puts;
+	u8		reason;
+	u8		stage;
+	u8		cause;
+};
+
+/* Scratch of one CPU at one context level: task, softirq, hardirq, NMI. */
+struct ppo_context {
+	unsigned long	*frames;	/* ppo_stack_depth + PPO_STACK_SLACK */
+	bool		busy;
+	bool		quiet;		/* what comes in now is of our own doing */
+};
+
+/* Sizes as C sees them: Rust asserts that its own are the same. */
+enum ppo_sizes {
+	PPO_SIZE_FOLIO	= sizeof(struct ppo_folio),
+	PPO_SIZE_TASK	= sizeof(struct ppo_task),
+	PPO_SIZE_REPORT	= sizeof(struct ppo_report),
+	PPO_SIZE_PUT	= sizeof(struct ppo_put),
+	PPO_SIZE_FREE	= sizeof(struct ppo_free),
+	PPO_SIZE_CONTEXT = sizeof(struct ppo_context),
+	PPO_SIZE_PAGE	= sizeof(struct page),
+	PPO_SIZE_FOPS	= sizeof(*((struct file *)NULL)->f_op),
+	PPO_SIZE_SEQ_OPS = sizeof(*((struct seq_file *)NULL)->op),
+};
+
+/* params.c */
+extern unsigned int ppo_max_marks;
+extern unsigned int ppo_depot_kib;
+extern unsigned int ppo_stack_depth;
+
+/* events.c: the kernel's migrate reasons, then hwpoison and manual */
+extern const char * const ppo_reason_names[];
+extern const unsigned int ppo_reason_count;
+void ppo_trace_report(const struct ppo_report *r);
+void ppo_trace_put(const struct ppo_put *p);
+void ppo_trace_free(const struct ppo_free *f);
+
+/* helpers.c: folios */
+u64 ppo_page_to_pfn(const struct page *page);
+u64 ppo_memmap_start(void);
+void ppo_folio_read(struct page *page, struct ppo_folio *f);
+struct page *ppo_folio_of_list(struct list_head *entry);
+struct page *ppo_scan(u64 *pfn, u64 end, bool offline);
+void ppo_scan_put(struct page *page);
+
+/* helpers.c: probes */
+struct fprobe *ppo_fprobe_new(fprobe_entry_cb entry, fprobe_exit_cb exit,
+			      size_t data_size);
+int ppo_fprobe_register(struct fprobe *fp, const char *symbol);
+void ppo_fprobe_free(struct fprobe *fp);
+u64 ppo_fprobe_missed(const struct fprobe *fp);
+u64 ppo_regs_argument(struct pt_regs *regs, unsigned int n);
+u64 ppo_regs_return(struct pt_regs *regs);
+struct tracepoint *ppo_tracepoint_find(const char *name);
+int ppo_tracepoint_register(struct tracepoint *tp, void *probe);
+void ppo_tracepoint_unregister(struct tracepoint *tp, void *probe);
+void ppo_tracepoint_synchronize(void);
+u64 ppo_tracepoint_iterator(const struct tracepoint *tp);
+
+/* helpers.c: context, stacks, time */
+int ppo_context_init(void);
+void ppo_context_exit(void);
+struct ppo_context *ppo_context_enter(bool *quiet);
+void ppo_context_leave(struct ppo_context *ctx);
+unsigned int ppo_stack_here(unsigned long *frames);
+u64 ppo_function_size(u64 addr);
+bool ppo_text_is_ours(u64 addr);
+void ppo_task_read(struct ppo_task *task);
+
+/* helpers.c: memory, deferred work, the one mutex */
+void *ppo_zalloc(size_t size, bool may_sleep);
+void ppo_zfree(void *p);
+void ppo_rcu_synchronize(void);
+void ppo_deferred_kick(void);
+void ppo_deferred_stop(void);
+void ppo_mutex_lock(void);
+void ppo_mutex_unlock(void);
+int ppo_module_get(void);
+void ppo_module_put(void);
+void ppo_seq_frame(struct seq_file *m, u64 addr);
+
+/* Rust */
+int ppo_rust_attach(void);
+void ppo_rust_detach(void);
+void ppo_rust_deferred(void);
+int ppo_rust_reasons_set(const char *text);
+int ppo_rust_reasons_get(char *buf, size_t size);
+
+#endif

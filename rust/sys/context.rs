@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where we run: this CPU's scratch at this context level, the stack that led here, the task.
+
+use super::bindings;
+use super::fprobe::Site;
+use crate::store::record::Task;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use kernel::error::{to_result, Result};
+
+/// Makes the scratch of all CPUs. May sleep.
+///
+/// # Errors
+///
+/// ENOMEM.
+pub(crate) fn init() -> Result {
+    // SAFETY: Called once, at load.
+    to_result(unsafe { bindings::ppo_context_init() })
+}
+
+/// Frees the scratch. No [`Context`] may exist nor come into being.
+pub(crate) fn exit() {
+    // SAFETY: Called once, at unload, when all hooks are detached.
+    unsafe { bindings::ppo_context_exit() };
+}
+
+/// This CPU's scratch at this context level. Preemption is off as long as it exists.
+pub(crate) struct Context(NonNull<bindings::ppo_context>);
+
+/// This level of this CPU is in use: what we do has called us.
+pub(crate) struct Occupied {
+    /// What called us was expected, and is nothing to record.
+    pub(crate) quiet: bool,
+}
+
+impl Context {
+    /// Takes the scratch. Context: any.
+    ///
+    /// # Errors
+    ///
+    /// [`Occupied`] if it is taken already.
+    #[inline]
+    pub(crate) fn enter() -> Result<Self, Occupied> {
+        let mut quiet = false;
+        // SAFETY: `init` was called: hooks are attached after it.
+        let context = unsafe { bindings::ppo_context_enter(&mut quiet) };
+        NonNull::new(context).map(Context).ok_or(Occupied { quiet })
+    }
+
+    /// Runs `f`; a hook that it runs into at this level has nothing to record.
+    pub(crate) fn quietly(&mut self, f: impl FnOnce()) {
+        // SAFETY: We hold the context.
+        unsafe { self.0.as_mut().quiet = true };
+        f();
+        // SAFETY: As above.
+        unsafe { self.0.as_mut().quiet = false };
+    }
+
+    fn unwind(&mut self) -> &mut [usize] {
+        // SAFETY: The frames belong to this context, which we hold, and are as many as C says.
+        unsafe {
+            let frames = self.0.as_ref().frames;
+            let nr = bindings::ppo_stack_here(frames);
+            core::slice::from_raw_parts_mut(frames.cast(), nr as usize)
+        }
+    }
+
+    /// The stack that led to a put, without our own frames and those of the functions in `hooks`.
+    pub(crate) fn put_stack(&mut self, hooks: &[Text]) -> &[u64] {
+        let frames = self.unwind();
+        let ours = frames.iter().take_while(|&&frame| is_ours(frame)).count();
+        let hook = frames[ours..]
+            .iter()
+            .take_while(|frame| hooks.iter().any(|text| text.contains(**frame)))
+            .count();
+        as_words(limited(&frames[ours + hook..]))
+    }
+
+    /// The stack of a function that is just returning, itself first.
+    pub(crate) fn return_stack(&mut self, site: Site) -> &[u64] {
+        let frames = self.unwind();
+        let caller = frames.iter().position(|&frame| frame == site.caller);
+        let first = match caller {
+            Some(at @ 1..) => {
+                frames[at - 1] = site.function;
+                at - 1
+            }
+            _ => 0,
+        };
+        as_words(limited(&frames[first..]))
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: From `enter`, on the same CPU and level, as preemption was off since.
+        unsafe { bindings::ppo_context_leave(self.0.as_ptr()) };
+    }
+}
+
+fn limited(frames: &[usize]) -> &[usize] {
+    &frames[..frames.len().min(super::params::stack_depth())]
+}
+
+#[cfg(target_pointer_width = "64")]
+fn as_words(frames: &[usize]) -> &[u64] {
+    // SAFETY: usize and u64 are one and the same here.
+    unsafe { core::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
+}
+
+fn is_ours(frame: usize) -> bool {
+    // SAFETY: Only compares the address.
+    unsafe { bindings::ppo_text_is_ours(frame as u64) }
+}
+
+/// The text of one function of the kernel; empty until [`Text::find`].
+pub(crate) struct Text {
+    start: AtomicUsize,
+    len: AtomicUsize,
+}
+
+impl Text {
+    /// No text.
+    pub(crate) const fn new() -> Self {
+        Text {
+            start: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes this the function that starts at `start`. It stays empty if its length is not known.
+    pub(crate) fn find(&self, start: usize) {
+        // SAFETY: Any address may be asked for.
+        let len = unsafe { bindings::ppo_function_size(start as u64) };
+        self.start.store(start, Ordering::Relaxed);
+        self.len.store(len as usize, Ordering::Relaxed);
+    }
+
+    fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start.load(Ordering::Relaxed)) < self.len.load(Ordering::Relaxed)
+    }
+}
+
+/// Who runs on this CPU. In an interrupt, whom it interrupted. Context: any.
+pub(crate) fn task() -> Task {
+    let mut task = bindings::ppo_task::default();
+    // SAFETY: `task` is a place to write to.
+    unsafe { bindings::ppo_task_read(&mut task) };
+    Task {
+        comm: task.comm,
+        pid: task.pid,
+    }
+}

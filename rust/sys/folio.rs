@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading pages and folios that may change under us.
+
+use super::bindings;
+use core::ptr::{addr_of_mut, NonNull};
+use kernel::bindings::{list_head, page};
+
+pub(crate) use bindings::ppo_folio as State;
+
+/// A `struct page` of the kernel's; what it stands for may change at any time.
+#[derive(Clone, Copy)]
+pub(crate) struct Page(NonNull<page>);
+
+/// log2 of the bytes that the `struct page`s of 64 pages take, where they lie side by side.
+const BLOCK_SHIFT: u32 = 12;
+const IN_A_ROW: bool = cfg!(CONFIG_SPARSEMEM_VMEMMAP) && core::mem::size_of::<page>() == 64;
+
+impl Page {
+    /// # Safety
+    ///
+    /// `page` must come from the kernel as a `struct page *`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(page: *mut page) -> Self {
+        // SAFETY: Page pointers that the kernel hands to its hooks are not null.
+        Page(unsafe { NonNull::new_unchecked(page) })
+    }
+
+    /// Number of the block of 64 pages that the page lies in, plus [`block_bias`]. Context: any.
+    ///
+    /// This is on the path of every put. Where the memory map is one array, 64 entries of it are
+    /// a 4 KiB page, so that the address gives the number without a load.
+    #[inline(always)]
+    pub(crate) fn block_number(self) -> usize {
+        if IN_A_ROW {
+            self.0.as_ptr() as usize >> BLOCK_SHIFT
+        } else {
+            (self.pfn() / crate::store::page_ext::BLOCK_LEN) as usize
+        }
+    }
+
+    /// Page frame number. Context: any.
+    pub(crate) fn pfn(self) -> u64 {
+        // SAFETY: Computes with the address and, in some memory models, the page's flags.
+        unsafe { bindings::ppo_page_to_pfn(self.0.as_ptr()) }
+    }
+
+    /// The folio that has this page as its head, as it looks now. Context: any.
+    pub(crate) fn read(self) -> State {
+        let mut state = State::default();
+        // SAFETY: The page is the kernel's and `state` ours; nothing is assumed about its content.
+        unsafe { bindings::ppo_folio_read(self.0.as_ptr(), &mut state) };
+        state
+    }
+}
+
+/// What [`Page::block_number`] says of page 0.
+pub(crate) fn block_bias() -> usize {
+    if IN_A_ROW {
+        // SAFETY: Computes an address.
+        unsafe { bindings::ppo_memmap_start() as usize >> BLOCK_SHIFT }
+    } else {
+        0
+    }
+}
+
+/// The folios on a list, from first to last.
+///
+/// # Safety
+///
+/// `list` must be the head of a list of folios that does not change while the iterator is used.
+pub(crate) unsafe fn on_list(list: *mut list_head) -> impl Iterator<Item = Page> {
+    // SAFETY: The caller promises a list.
+    let mut at = unsafe { (*list).next };
+    core::iter::from_fn(move || {
+        if at == list {
+            return None;
+        }
+        // SAFETY: Not the head, so the list entry of a folio, and the list does not change.
+        unsafe {
+            let page = Page::from_raw(bindings::ppo_folio_of_list(at));
+            at = (*at).next;
+            Some(page)
+        }
+    })
+}
+
+/// A folio with a reference of ours.
+pub(crate) struct Held(Page);
+
+impl Held {
+    /// The folio's head.
+    pub(crate) fn page(&self) -> Page {
+        self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: `held_in` took the reference.
+        unsafe { bindings::ppo_scan_put(self.0 .0.as_ptr()) };
+    }
+}
+
+/// The folios with a page from `start` up to `end` that have more references than the kernel
+/// accounts for. `offline`: for taking memory offline, to which poisoned pages are no obstacle.
+pub(crate) fn held_in(start: u64, end: u64, offline: bool) -> impl Iterator<Item = Held> {
+    let mut pfn = start;
+    core::iter::from_fn(move || {
+        // SAFETY: `pfn` is ours; any range may be asked for.
+        let page = unsafe { bindings::ppo_scan(addr_of_mut!(pfn), end, offline) };
+        // SAFETY: A page of the kernel's.
+        (!page.is_null()).then(|| Held(unsafe { Page::from_raw(page) }))
+    })
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * C that Rust cannot reach otherwise: inline functions, macros, and the static
+ * initialisers of work items. No policy lives here.
+ */
+#include <linux/fprobe.h>
+#include <linux/irq_work.h>
+#include <linux/kallsyms.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/stacktrace.h>
+#include <linux/tracepoint.h>
+#include <linux/workqueue.h>
+
+#include "bindings_helper.h"
+
+/*
+ * Folios
+ *
+ * Everything here may be called on a page that is being freed or split, so it
+ * uses none of the accessors that assert a stable folio.
+ */
+
+/* A page that changes under us may show any order: never believe more. */
+#define PPO_MAX_ORDER	(PUD_SHIFT - PAGE_SHIFT)
+
+u64 ppo_page_to_pfn(const struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+u64 ppo_memmap_start(void)
+{
+	return (unsigned long)pfn_to_page(0);
+}
+
+static unsigned int folio_order_racy(const struct folio *folio)
+{
+	unsigned int order;
+
+	if (!(READ_ONCE(folio->flags) & BIT(PG_head)))
+		return 0;
+	order = READ_ONCE(folio->_flags_1) & 0xff;
+	return order <= PPO_MAX_ORDER ? order : 0;
+}
+
+static int folio_mapcount_racy(const struct folio *folio, unsigned int order)
+{
+	int mapcount;
+
+	if (order)
+		return atomic_read(&folio->_large_mapcount) + 1;
+	mapcount = atomic_read(&folio->_mapcount) + 1;
+	return page_mapcount_is_type(mapcount) ? 0 : mapcount;
+}
+
+static bool folio_is_hugetlb_racy(const struct folio *folio)
+{
+	/* A type that changes under us is as good as none. */
+	return data_race(folio->page.page_type >> 24) == PGTY_hugetlb;
+}
+
+/* The references folio_migrate_mapping() will accept, without the isolation. */
+static int folio_expected_racy(const struct folio *folio, unsigned int order,
+			       int mapcount)
+{
+	unsigned long flags = READ_ONCE(folio->flags);
+	unsigned long mapping = (unsigned long)READ_ONCE(folio->mapping);
+	int expected = mapcount;
+
+	/* Slab, page tables and the like: whoever allocated it holds it. */
+	if (page_has_type(&folio->page) && !folio_is_hugetlb_racy(folio))
+		return 0;
+	if (mapping & PAGE_MAPPING_ANON) {
+		if ((flags & BIT(PG_swapbacked)) && (flags & BIT(PG_swapcache)))
+			expected += 1 << order;
+	} else {
+		if (mapping & ~PAGE_MAPPING_FLAGS)
+			expected += 1 << order;
+		expected += !!(flags & BIT(PG_private));
+	}
+	return expected;
+}
+
+static int page_migratetype(unsigned long pfn)
+{
+#ifdef CONFIG_SPARSEMEM
+	struct mem_section *ms = __pfn_to_section(pfn);
+	unsigned long bit;
+
+	if (!valid_section(ms))
+		return -1;
+	bit = ((pfn & (PAGES_PER_SECTION - 1)) >> pageblock_order) *
+		NR_PAGEBLOCK_BITS;
+	return (READ_ONCE(section_to_usemap(ms)[BIT_WORD(bit)]) >>
+		(bit % BITS_PER_LONG)) & MIGRATETYPE_MASK;
+#else
+	return -1;
+#endif
+}
+
+/* Context: any, NMI included. @page may be of any state. */
+void ppo_folio_read(struct page *page, struct ppo_folio *f)
+{
+	struct folio *folio = (struct folio *)page;
+
+	f->pfn = page_to_pfn(page);
+	f->flags = READ_ONCE(folio->flags);
+	f->mapping = READ_ONCE(folio->mapping);
+	f->count = atomic_read(&folio->_refcount);
+	f->order = folio_order_racy(folio);
+	f->mapcount = folio_mapcount_racy(folio, f->order);
+	f->expected = folio_expected_racy(folio, f->order, f->mapcount);
+	f->mt = page_migratetype(f->pfn);
+}
+
+struct page *ppo_folio_of_list(struct list_head *entry)
+{
+	return &list_entry(entry, struct folio, lru)->page;
+}
+
+/*
+ * The next folio from *pfn on that somebody holds although it should be free,
+ * with a reference taken so that it stays what it is; NULL at @end. *pfn is
+ * moved behind it.
+ */
+struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
+{
+	while (*pfn < end) {
+		struct page *page = pfn_to_online_page(*pfn);
+		struct ppo_folio f;
+		struct folio *folio;
+		u64 next;
+
+		if (!page) {
+			(*pfn)++;
+			continue;
+		}
+		if (PageBuddy(page)) {
+			unsigned long order = READ_ONCE(page_private(page));
+
+			*pfn += order <= MAX_PAGE_ORDER ? 1UL << order : 1;
+			continue;
+		}
+		folio = page_folio(page);
+		ppo_folio_read(&folio->page, &f);
+		next = f.pfn + (1UL << f.order);
+		*pfn = max(next, *pfn + 1);
+
+		/* Offlining takes poisoned pages for free, and so do we. */
+		if (offline && (f.flags & __PG_HWPOISON))
+			continue;
+		if (f.count <= f.expected || !folio_try_get(folio))
+			continue;
+		/* Now it stays; was it still this one, and still held? */
+		ppo_folio_read(&folio->page, &f);
+		if (page_folio(page) == folio && f.count - 1 > f.expected)
+			return &folio->page;
+		folio_put(folio);
+	}
+	return NULL;
+}
+
+void ppo_scan_put(struct page *page)
+{
+	folio_put((struct folio *)page);
+}
+
+/*
+ * Probes
+ */
+
+/* Calls that may be between entry and exit at once; more are counted as missed. */
+#define PPO_FPROBE_ACTIVE	128
+
+struct fprobe *ppo_fprobe_new(fprobe_entry_cb entry, fprobe_exit_cb exit,
+			      size_t data_size)
+{
+	struct fprobe *fp = kzalloc(sizeof(*fp), GFP_KERNEL);
+
+	if (!fp)
+		return NULL;
+	fp->entry_handler = entry;
+	fp->exit_handler = exit;
+	fp->entry_data_size = data_size;
+	fp->nr_maxactive = PPO_FPROBE_ACTIVE;
+	return fp;
+}
+
+int ppo_fprobe_register(struct fprobe *fp, const char *symbol)
+{
+	return register_fprobe_syms(fp, &symbol, 1);
+}
+
+/* Also of one that was never registered. May sleep. */
+void ppo_fprobe_free(struct fprobe *fp)
+{
+	unregister_fprobe(fp);
+	/* A handler may still run on its way out of the function. */
+	synchronize_rcu();
+	kfree(fp);
+}
+
+u64 ppo_fprobe_missed(const struct fprobe *fp)
+{
+	return READ_ONCE(fp->nmissed);
+}
+
+u64 ppo_regs_argument(struct pt_regs *regs, unsigned int n)
+{
+	return regs_get_kernel_argument(regs, n);
+}
+
+u64 ppo_regs_return(struct pt_regs *regs)
+{
+	return regs_return_value(regs);
+}
+
+struct find_tracepoint {
+	const char *name;
+	struct tracepoint *found;
+};
+
+static void find_tracepoint(struct tracepoint *tp, void *priv)
+{
+	struct find_tracepoint *find = priv;
+
+	if (!strcmp(tp->name, find->name))
+		find->found = tp;
+}
+
+/* Not every tracepoint we need is exported, but all can be walked. */
+struct tracepoint *ppo_tracepoint_find(const char *name)
+{
+	struct find_tracepoint find = { .name = name };
+
+	for_each_kernel_tracepoint(find_tracepoint, &find);
+	return find.found;
+}
+
+int ppo_tracepoint_register(struct tracepoint *tp, void *probe)
+{
+	return tracepoint_probe_register(tp, probe, NULL);
+}
+
+void ppo_tracepoint_unregister(struct tracepoint *tp, void *probe)
+{
+	tracepoint_probe_unregister(tp, probe, NULL);
+}
+
+void ppo_tracepoint_synchronize(void)
+{
+	tracepoint_synchronize_unregister();
+}
+
+u64 ppo_tracepoint_iterator(const struct tracepoint *tp)
+{
+	return (unsigned long)tp->iterator;
+}
+
+/*
+ * Context, stacks, tasks
+ */
+
+#define PPO_CONTEXTS	4	/* task, softirq, hardirq, NMI */
+
+struct ppo_contexts {
+	struct ppo_context level[PPO_CONTEXTS];
+	unsigned long frames[];
+};
+
+static struct ppo_contexts __percpu *contexts;
+
+int ppo_context_init(void)
+{
+	size_t depth = ppo_stack_depth + PPO_STACK_SLACK;
+	struct ppo_contexts *c;
+	int cpu, i;
+
+	contexts = __alloc_percpu(struct_size(c, frames, PPO_CONTEXTS * depth),
+				  __alignof__(*contexts));
+	if (!contexts)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu) {
+		c = per_cpu_ptr(contexts, cpu);
+		for (i = 0; i < PPO_CONTEXTS; i++)
+			c->level[i].frames = c->frames + i * depth;
+	}
+	return 0;
+}
+
+void ppo_context_exit(void)
+{
+	free_percpu(contexts);
+}
+
+/*
+ * This CPU's scratch at this context level, preemption off until _leave().
+ * NULL when the level is already in use; *quiet then tells if that was meant.
+ */
+struct ppo_context *ppo_context_enter(bool *quiet)
+{
+	struct ppo_context *ctx;
+
+	preempt_disable_notrace();
+	ctx = &this_cpu_ptr(contexts)->level[interrupt_context_level()];
+	if (ctx->busy) {
+		*quiet = ctx->quiet;
+		preempt_enable_notrace();
+		return NULL;
+	}
+	ctx->busy = true;
+	barrier();
+	return ctx;
+}
+
+void ppo_context_leave(struct ppo_context *ctx)
+{
+	barrier();
+	ctx->busy = false;
+	preempt_enable_notrace();
+}
+
+/* The stack from our caller on, cut where an interrupt came in. */
+unsigned int ppo_stack_here(unsigned long *frames)
+{
+	unsigned int nr = stack_trace_save(frames,
+					   ppo_stack_depth + PPO_STACK_SLACK, 1);
+
+	return filter_irq_stacks(frames, nr);
+}
+
+/* Length in bytes of the function that starts at @addr, 0 if not known. */
+u64 ppo_function_size(u64 addr)
+{
+	char name[KSYM_SYMBOL_LEN], *size;
+	unsigned long len;
+
+	sprint_symbol(name, addr);
+	size = strstr(name, "+0x0/");
+	if (!size || sscanf(size, "+0x0/%lx", &len) != 1)
+		return 0;
+	return len;
+}
+
+bool ppo_text_is_ours(u64 addr)
+{
+	return within_module_core(addr, THIS_MODULE);
+}
+
+void ppo_task_read(struct ppo_task *task)
+{
+	BUILD_BUG_ON(sizeof(task->comm) != sizeof(current->comm));
+	memcpy(task->comm, current->comm, sizeof(task->comm));
+	task->pid = current->pid;
+}
+
+/*
+ * Memory, deferred work, the mutex of attaching
+ */
+
+/* Never the reserves: the callers of migrate_pages() may be reclaiming. */
+void *ppo_zalloc(size_t size, bool may_sleep)
+{
+	return kzalloc(size, (may_sleep ? GFP_KERNEL : GFP_NOWAIT) |
+			     __GFP_NOWARN | __GFP_NOMEMALLOC);
+}
+
+void ppo_zfree(void *p)
+{
+	kfree(p);
+}
+
+void ppo_rcu_synchronize(void)
+{
+	synchronize_rcu();
+}
+
+static void deferred_work(struct work_struct *work)
+{
+	ppo_rust_deferred();
+}
+
+static DECLARE_WORK(ppo_work, deferred_work);
+
+static void deferred_irq(struct irq_work *work)
+{
+	schedule_work(&ppo_work);
+}
+
+static struct irq_work ppo_irq_work = IRQ_WORK_INIT(deferred_irq);
+
+/* Have ppo_rust_deferred() called soon, where it may sleep. Context: any. */
+void ppo_deferred_kick(void)
+{
+	irq_work_queue(&ppo_irq_work);
+}
+
+/* Nobody may kick any more. May sleep. */
+void ppo_deferred_stop(void)
+{
+	irq_work_sync(&ppo_irq_work);
+	cancel_work_sync(&ppo_work);
+}
+
+static DEFINE_MUTEX(ppo_mutex);
+
+void ppo_mutex_lock(void)
+{
+	mutex_lock(&ppo_mutex);
+}
+
+void ppo_mutex_unlock(void)
+{
+	mutex_unlock(&ppo_mutex);
+}
+
+int ppo_module_get(void)
+{
+	return try_module_get(THIS_MODULE) ? 0 : -ENODEV;
+}
+
+void ppo_module_put(void)
+{
+	module_put(THIS_MODULE);
+}
+
+/* The symbol, never the address: what a reader may see of it, %pS decides. */
+void ppo_seq_frame(struct seq_file *m, u64 addr)
+{
+	seq_printf(m, " %pS\n", (void *)(unsigned long)addr);
+}
