@@ -1,0 +1,72 @@
+# shellcheck shell=bash disable=SC2034
+# SPDX-License-Identifier: GPL-2.0
+#
+# Sourced by the other scripts: where things are, the toolchain, progress lines.
+
+top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${PPO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/page_pin_owner}
+kernel_tarball=/usr/src/linux-source-6.12.tar.xz
+bindgen_version=0.72.1
+bindgen_root=$cache/bindgen-$bindgen_version
+guest_target=$(uname -m)-unknown-linux-gnu
+mkdir -p "$cache"
+
+# The distribution's toolchain even where rustup's is first in PATH: the kernel
+# needs rust-src of the very same version. Cargo would put its own bin folder
+# in front if PATH did not name it at all.
+export PATH=$bindgen_root/bin:/usr/lib/ccache:/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+export RUSTC=/usr/bin/rustc CARGO_TARGET_DIR=$cache/target
+if [ -d /usr/lib/llvm-14/lib ]; then
+	export LIBCLANG_PATH=/usr/lib/llvm-14/lib
+fi
+
+# With paths below the cache made relative and no date or user in the objects,
+# one ccache serves every kernel built here.
+export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$cache CCACHE_NOHASHDIR=1
+export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=ppo KBUILD_BUILD_HOST=lab
+
+say() {
+	echo "$*" >&2
+}
+
+step() {
+	say "==> $*"
+}
+
+die() {
+	say "${0##*/}: $*"
+	exit 1
+}
+
+# progress LOG: how many lines LOG has, until killed or until the script is gone
+progress() {
+	local every=20 end='\n'
+
+	if [ -t 2 ]; then
+		every=2 end='\r'
+	fi
+	while sleep "$every" && kill -0 $$ 2>/dev/null; do
+		# shellcheck disable=SC2059 # the format is ours
+		printf "    %d s, %d steps$end" "$((SECONDS - began))" "$(wc -l <"$1")" >&2
+	done
+}
+
+# long_step TEXT LOG COMMAND...: run COMMAND with its output in LOG, show that
+# it lives and how long it took; on failure show the end of LOG and give up
+long_step() {
+	local text=$1 log=$2 began=$SECONDS status=0 ticker
+	shift 2
+
+	step "$text"
+	: >"$log"
+	progress "$log" &
+	ticker=$!
+	"$@" >"$log" 2>&1 || status=$?
+	kill "$ticker" 2>/dev/null || :
+	wait "$ticker" 2>/dev/null || :
+	if [ "$status" -ne 0 ]; then
+		tail -n 30 "$log" >&2
+		die "failed after $((SECONDS - began)) s: $text (whole log: $log)"
+	fi
+	say "    done in $((SECONDS - began)) s"
+}

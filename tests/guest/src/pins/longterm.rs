@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! References held by the kernel's own gup_test.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use anyhow::{Context, Result};
+
+use super::Pin;
+use crate::memory::Mapping;
+
+const GUP_TEST: &str = "/sys/kernel/debug/gup_test";
+
+/// `struct pin_longterm_test` of mm/gup_test.h.
+#[repr(C)]
+struct PinLongtermTest {
+    addr: u64,
+    size: u64,
+    flags: u32,
+}
+
+/// PIN_LONGTERM_TEST_FLAG_USE_WRITE.
+const USE_WRITE: u32 = 1;
+
+nix::ioctl_write_ptr!(pin_longterm_test_start, b'g', 7, PinLongtermTest);
+nix::ioctl_none!(pin_longterm_test_stop, b'g', 8);
+
+/// The one pin gup_test can hold at a time.
+pub struct GupTest {
+    file: File,
+}
+
+impl GupTest {
+    /// Has gup_test pin the pages.
+    pub fn pin(memory: &Mapping) -> Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(GUP_TEST)
+            .with_context(|| format!("cannot open {GUP_TEST}"))?;
+        let request = PinLongtermTest {
+            addr: memory.address() as u64,
+            size: memory.len() as u64,
+            flags: USE_WRITE,
+        };
+        // SAFETY: the request is of the type this ioctl reads.
+        unsafe { pin_longterm_test_start(file.as_raw_fd(), &request) }
+            .context("PIN_LONGTERM_TEST_START")?;
+        Ok(Self { file })
+    }
+}
+
+impl Pin for GupTest {
+    fn release(self: Box<Self>) -> Result<()> {
+        // SAFETY: no argument.
+        unsafe { pin_longterm_test_stop(self.file.as_raw_fd()) }
+            .context("PIN_LONGTERM_TEST_STOP")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+# shellcheck shell=dash disable=SC2034
+# SPDX-License-Identifier: GPL-2.0
+#
+# For the scenarios, sourced in the guest: KTAP results, tracefs, CMA and pins.
+
+T=/sys/kernel/tracing
+EVENTS=$T/events/page_pin_owner
+D=/sys/kernel/debug/page_pin_owner
+CMA=$(echo /sys/kernel/debug/cma/*)
+
+planned=0 done=0 failed=0
+
+# plan N: how many results will follow
+plan() {
+	planned=$1
+	echo "KTAP version 1"
+	echo "1..$planned"
+}
+
+# diag: show standard input as comments
+diag() {
+	sed 's/^/# /'
+}
+
+# check NAME COMMAND...: a result, ok if the command succeeds
+check() {
+	local name=$1
+	shift
+
+	done=$((done + 1))
+	if "$@" >/tmp/check.log 2>&1; then
+		echo "ok $done - $name"
+	else
+		echo "not ok $done - $name"
+		failed=$((failed + 1))
+		echo "# failed: $*"
+		diag </tmp/check.log
+	fi
+}
+
+# check_grep NAME PATTERN FILE: ok if a line of FILE matches
+check_grep() {
+	check "$1" grep -E -m 1 -e "$2" "$3"
+	[ -s /tmp/check.log ] || echo "# no line of $3 matches $2"
+}
+
+# skip NAME WHY: a result that could not be had here
+skip() {
+	done=$((done + 1))
+	echo "ok $done - $1 # SKIP $2"
+}
+
+# fails COMMAND...: succeed if the command fails
+fails() {
+	! "$@"
+}
+
+# finish: end the scenario with the status its results deserve
+finish() {
+	[ "$done" -eq "$planned" ] || echo "# $done results, $planned planned"
+	[ "$failed" -eq 0 ] && [ "$done" -eq "$planned" ]
+	exit
+}
+
+# give_up WHY: end at once, the rest makes no sense
+give_up() {
+	echo "Bail out! $*"
+	exit 1
+}
+
+# wait_for SECONDS COMMAND...: repeat until it succeeds, or fail in the end
+wait_for() {
+	local tries=$(($1 * 10))
+	shift
+
+	until "$@"; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		usleep 100000
+	done
+}
+
+# load [PARAMETER=VALUE...]: load the module
+load() {
+	insmod /page_pin_owner.ko "$@"
+}
+
+# arm [EVENT...]: start an empty trace of the module's events (all), with stacks
+arm() {
+	echo 0 >"$T/tracing_on"
+	echo >"$T/trace"
+	echo 1 >"$T/options/stacktrace"
+	for event in "${@:-.}"; do
+		echo 1 >"$EVENTS/$event/enable"
+	done
+	echo 1 >"$T/tracing_on"
+}
+
+# disarm: disable the module's events
+disarm() {
+	echo 0 >"$EVENTS/enable"
+}
+
+# stat NAME: a figure of the module's
+stat() {
+	sed -n "s/^$1=//p" "$D/stats"
+}
+
+# attached 0|1: is the module attached to the kernel?
+attached() {
+	[ "$(stat attached)" -eq "$1" ]
+}
+
+# no_losses: the module could record all there was
+no_losses() {
+	! grep '^lost_.*=[1-9]' "$D/stats"
+}
+
+# cma_alloc_all: allocate the whole CMA area, which everything in it has to leave;
+# if that succeeds give it back
+cma_alloc_all() {
+	local count
+
+	count=$(cat "$CMA/count")
+	echo "$count" >"$CMA/alloc" && echo "$count" >"$CMA/free"
+}
+
+# hold ARGUMENT...: start ppo-pin; once it holds its pages PFNS names them
+hold() {
+	rm -f /tmp/holder.in /tmp/holder.out
+	mkfifo /tmp/holder.in
+	ppo-pin "$@" </tmp/holder.in >/tmp/holder.out 2>&1 &
+	HOLDER=$!
+	# Opening waits for the other end: both ends are connected from here on.
+	exec 9>/tmp/holder.in
+	wait_for 20 test -s /tmp/holder.out
+	grep -q '^pinned' /tmp/holder.out || give_up "$(cat /tmp/holder.out)"
+	PFNS=$(sed -n 's/^pinned //; s/pfn=//gp' /tmp/holder.out)
+}
+
+# release: have ppo-pin give back its references and keep its mapping
+release() {
+	echo >&9
+	wait_for 20 grep -q '^released' /tmp/holder.out
+}
+
+# unhold: end ppo-pin
+unhold() {
+	exec 9>&-
+	wait "$HOLDER"
+}
