@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The main job: a CMA allocation fails on a pinned page. It is reported with the
+# stage at which it failed, the put that lets the pin go is recorded with the
+# function that did it, and when the page is freed its story ends.
+# shellcheck shell=dash source-path=SCRIPTDIR
+
+. ./lib.sh
+
+# MEMORY PIN STAGE REFS FUNCTION: which stage fails, how many references the pin
+# is, and which function lets it go
+CASES="
+shmem vmsplice migrate    1 page_cache_pipe_buf_release
+anon  vmsplice isolate    1 page_cache_pipe_buf_release
+shmem gup      migrate 1024 unpin_user_pages_dirty_lock
+anon  gup      isolate 1024 unpin_user_pages_dirty_lock
+"
+
+# event NAME PFN: the lines of the trace for this event and page
+event() {
+	grep " $1: pfn=$2 " "$T/trace"
+}
+
+# stack_has PATTERN FUNCTION: the first event that matches has FUNCTION in the
+# stack that the kernel printed below it
+stack_has() {
+	awk -v pattern="$1" -v function_="$2" '
+		/^ => / { if (found && $2 == function_) { ok = 1; exit } next }
+		/<stack trace>/ { next }
+		found { exit }
+		$0 ~ pattern { found = 1 }
+		END { exit !ok }' "$T/trace"
+}
+
+# handle_has HANDLE FUNCTION: the stack with this handle starts with FUNCTION, or
+# has it within the first frames
+handle_has() {
+	awk -v want="stack=$1" -v function_="$2" '
+		/^stack=/ { found = $1 == want; frame = 0 }
+		found && /^ / && ++frame <= 4 && index($1, function_ "+") == 1 { ok = 1 }
+		END { exit !ok }' "$D/stacks"
+}
+
+# field NAME: its value in a line of an event
+field() {
+	sed -n "s/.* $1=\([^ ]*\).*/\1/p"
+}
+
+no_reports() {
+	! grep -q "report_page_pinners: pfn=$1 " "$T/trace"
+}
+
+one_case() {
+	local memory=$1 by=$2 stage=$3 refs=$4 function=$5 name="$1 pinned by $2"
+
+	hold --memory "$memory" --by "$by"
+	pfn=${PFNS%% *}
+	arm
+	check "$name: the allocation fails" fails cma_alloc_all
+	event report_page_pinners "$pfn" >/tmp/reports
+	check_grep "$name: reported with reason and stage" \
+		"reason=contig_range err=-?[1-9][0-9]* stage=$stage expected=[0-9]+ order=0 stack=[1-9]" \
+		/tmp/reports
+	count=$(field count </tmp/reports | head -n 1)
+	expected=$(field expected </tmp/reports | head -n 1)
+	check "$name: $refs more than expected" test $((count - expected)) -eq "$refs"
+	check "$name: the report's stack leads to the allocation" \
+		stack_has "report_page_pinners: pfn=$pfn " cma_alloc_write
+	check "$name: its handle too" handle_has "$(field stack </tmp/reports | head -n 1)" \
+		"$([ "$stage" = migrate ] && echo migrate_pages || echo test_pages_isolated)"
+	check "$name: it is in the table" grep -q "^pfn=$pfn .* stage=$stage " "$D/marked"
+
+	echo >"$T/trace"
+	release
+	# process_vm_readv is a thread of its own in ppo-pin.
+	event page_pin_owner_put "$pfn" | grep -E "ppo-(pin|gup)-.* refs=$refs " >/tmp/puts
+	check_grep "$name: the put is recorded" "reason=contig_range stage=$stage refs=$refs" /tmp/puts
+	check "$name: its stack names the function" \
+		stack_has "ppo-(pin|gup)-.*page_pin_owner_put: pfn=$pfn .* refs=$refs " "$function"
+	check "$name: its handle too" handle_has "$(field stack </tmp/puts | head -n 1)" "$function"
+
+	unhold
+	event page_pin_owner_free "$pfn" >/tmp/frees
+	check_grep "$name: the free ends the story" "puts=[1-9][0-9]* age_us=[1-9][0-9]* cause=freed" \
+		/tmp/frees
+	check "$name: no longer marked" fails grep -q "^pfn=$pfn " "$D/marked"
+	check "$name: the allocation succeeds now" cma_alloc_all
+	disarm
+}
+
+plan $((4 * 12 + 4))
+load || give_up "the module does not load"
+
+echo "$CASES" | grep -v '^$' >/tmp/cases
+while read -r memory by stage refs function <&8; do
+	one_case "$memory" "$by" "$stage" "$refs" "$function"
+done 8</tmp/cases
+
+for memory in shmem anon; do
+	hold --memory "$memory" --by none
+	pfn=${PFNS%% *}
+	arm
+	check "$memory not pinned: the allocation succeeds" cma_alloc_all
+	check "$memory not pinned: nothing is reported" no_reports '0x[0-9a-f]*'
+	unhold
+	disarm
+done
+finish
