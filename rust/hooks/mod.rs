@@ -58,10 +58,10 @@ struct Hooks {
 impl Hooks {
     /// All hooks, or none: what was attached before one fails is dropped with the error.
     fn attach() -> Result<Self> {
-        let frees = page_free::attach()?;
-        let puts = page_ref::attach()?;
-        let isolation = fprobe::Probe::attach()?;
-        let migrate = fprobe::Probe::attach()?;
+        let frees = page_free::attach().map_err(refused("mm_page_free"))?;
+        let puts = page_ref::attach().map_err(refused("page_ref_mod*"))?;
+        let isolation = fprobe::Probe::attach().map_err(refused("test_pages_isolated()"))?;
+        let migrate = fprobe::Probe::attach().map_err(refused("migrate_pages()"))?;
         Ok(Hooks {
             migrate,
             isolation,
@@ -72,6 +72,17 @@ impl Hooks {
 
     fn missed(&self) -> usize {
         self.migrate.missed() + self.isolation.missed()
+    }
+}
+
+/// Says in the log which hook the kernel refused, and hands the error on.
+fn refused(hook: &str) -> impl FnOnce(Error) -> Error + '_ {
+    move |e| {
+        pr_err!(
+            "cannot attach to {hook}, error {}; the event stays off\n",
+            e.to_errno()
+        );
+        e
     }
 }
 
@@ -99,12 +110,18 @@ static ATTACHED: Locked<Attached> = unsafe {
 ///
 /// ENODEV, with a line in the log that names the kernel option.
 pub(crate) fn check() -> Result {
-    for name in page_ref::TRACEPOINTS {
-        if !sys::tracepoint::exists(name) {
-            pr_err!("the kernel was built without CONFIG_DEBUG_PAGE_REF, which is needed\n");
-            return Err(ENODEV);
+    let needed = |there: bool, option: &str| {
+        if there {
+            return Ok(());
         }
-    }
+        pr_err!("the kernel was built without {option}, which is needed\n");
+        Err(ENODEV)
+    };
+    needed(fprobe::exists(), "CONFIG_FPROBE")?;
+    let traced = page_ref::TRACEPOINTS
+        .iter()
+        .all(|name| sys::tracepoint::exists(name));
+    needed(traced, "CONFIG_DEBUG_PAGE_REF")?;
     page_ref::find_frames();
     Ok(())
 }
@@ -136,7 +153,6 @@ fn attach() -> Result {
                 sys::tracepoint::synchronize();
                 forget_all();
                 sys::module::put();
-                pr_err!("cannot attach to the kernel, error {}\n", e.to_errno());
                 return Err(e);
             }
         }

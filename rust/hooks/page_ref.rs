@@ -12,7 +12,7 @@ use crate::events;
 use crate::store::reason::Cause;
 use crate::sys::context::{self, Context, Occupied, Text};
 use crate::sys::folio::Page;
-use crate::sys::{self, bindings, tracepoint::Probe};
+use crate::sys::{self, tracepoint::Probe};
 use core::ffi::CStr;
 use kernel::bindings::page;
 use kernel::error::Result;
@@ -35,12 +35,7 @@ static FRAMES: [Text; 6] = [const { Text::new() }; 6];
 
 /// Learns where these functions are. May sleep.
 pub(super) fn find_frames() {
-    let functions = [
-        bindings::__page_ref_mod as *const (),
-        bindings::__page_ref_mod_and_test as *const (),
-        bindings::__page_ref_mod_and_return as *const (),
-    ]
-    .map(|function| function as usize);
+    let functions = sys::tracepoint::page_ref_functions();
     let iterators = TRACEPOINTS.map(|name| sys::tracepoint::iterator(name).unwrap_or(0));
     for (text, start) in FRAMES.iter().zip(functions.into_iter().chain(iterators)) {
         text.find(start);

@@ -120,6 +120,30 @@ fn a_mark_is_found_on_every_page_and_ends_with_the_last() {
 }
 
 #[test]
+fn memory_may_lie_anywhere_and_costs_only_where_marked() {
+    let (marks, mem) = (page_ext(100), Host::new(1000));
+    // As if plugged in later, each far beyond what was there before.
+    let pfns: Vec<u64> = (0..42).map(|bit| 1 << bit).collect();
+    for &pfn in &pfns {
+        assert_eq!(
+            marks.mark(&failure(pfn, 0), &mem, |_, _| ()),
+            Ok(Marked::New)
+        );
+    }
+    assert!(pfns
+        .iter()
+        .all(|&pfn| marks.lookup(pfn).is_some_and(|r| r.pfn() == pfn)));
+    assert!(pfns
+        .iter()
+        .skip(2)
+        .all(|&pfn| marks.lookup(pfn + 1).is_none()));
+    assert_eq!(marks.bytes() as i64, mem.out());
+    assert!(marks.bytes() < 350 << 10, "{} bytes", marks.bytes());
+    assert_eq!(drain(&marks, &mem), pfns.len());
+    assert_eq!(mem.out(), 0);
+}
+
+#[test]
 fn a_failure_more_is_an_attempt_and_keeps_the_first_time() {
     let (marks, mem) = (page_ext(10), Host::new(100));
     assert_eq!(marks.mark(&failure(5, 0), &mem, |_, _| ()), Ok(Marked::New));

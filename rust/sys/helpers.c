@@ -175,6 +175,36 @@ void ppo_scan_put(struct page *page)
  * Probes
  */
 
+/*
+ * Weak, so that a kernel built without the option still loads the module, which
+ * then says what is missing instead of naming a symbol.
+ */
+#pragma weak register_fprobe_syms
+#pragma weak unregister_fprobe
+#pragma weak __page_ref_mod
+#pragma weak __page_ref_mod_and_test
+#pragma weak __page_ref_mod_and_return
+
+bool ppo_fprobe_exists(void)
+{
+	return register_fprobe_syms;
+}
+
+/* The functions of CONFIG_DEBUG_PAGE_REF that a put is traced through, or 0. */
+u64 ppo_page_ref_function(unsigned int n)
+{
+	switch (n) {
+	case 0:
+		return (unsigned long)__page_ref_mod;
+	case 1:
+		return (unsigned long)__page_ref_mod_and_test;
+	case 2:
+		return (unsigned long)__page_ref_mod_and_return;
+	default:
+		return 0;
+	}
+}
+
 /* Calls that may be between entry and exit at once; more are counted as missed. */
 #define PPO_FPROBE_ACTIVE	128
 

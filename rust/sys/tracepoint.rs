@@ -40,6 +40,12 @@ pub(crate) fn iterator(name: &CStr) -> Option<usize> {
     Some(unsafe { bindings::ppo_tracepoint_iterator(tp.as_ptr()) as usize })
 }
 
+/// Addresses of the functions through which the page_ref_mod* tracepoints are reached.
+pub(crate) fn page_ref_functions() -> [usize; 3] {
+    // SAFETY: Only asks for addresses.
+    [0, 1, 2].map(|n| unsafe { bindings::ppo_page_ref_function(n) as usize })
+}
+
 impl Probe {
     /// Attaches `probe`. May sleep.
     ///

@@ -89,13 +89,19 @@ one_case() {
 	disarm
 }
 
-plan $((4 * 12 + 4))
+plan $((4 * 12 + 6))
 load || give_up "the module does not load"
+arm
+depot_bytes=$(stat depot_bytes)
+disarm
 
 echo "$CASES" | grep -v '^$' >/tmp/cases
 while read -r memory by stage refs function <&8; do
 	one_case "$memory" "$by" "$stage" "$refs" "$function"
 done 8</tmp/cases
+
+check "the depot was refilled behind the hot path" test "$(stat depot_bytes)" -gt "$depot_bytes"
+check "no mark, stack or put was lost" no_losses
 
 for memory in shmem anon; do
 	hold --memory "$memory" --by none
