@@ -45,8 +45,8 @@ pub struct Block {
 unsafe impl Zeroed for Block {}
 
 impl Block {
-    /// Makes the block stay for `pages` marks more. False if it was retired.
-    fn get(&self, pages: u32) -> bool {
+    /// Makes the block stay for `pages` marks more. How many it had, or `None` if it was retired.
+    fn get(&self, pages: u32) -> Option<u32> {
         let mut users = self.users.load(Ordering::Relaxed);
         while users != DEAD {
             match self.users.compare_exchange_weak(
@@ -55,11 +55,11 @@ impl Block {
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return true,
+                Ok(_) => return Some(users),
                 Err(now) => users = now,
             }
         }
-        false
+        None
     }
 
     /// Retires the block if nothing is marked in it. True if this call did it.
@@ -89,6 +89,8 @@ pub struct PageExt {
     table_bytes: AtomicUsize,
     block_bytes: AtomicUsize,
     max_block_bytes: AtomicUsize,
+    /// Blocks in which something is marked, or being marked.
+    busy_blocks: AtomicU32,
 }
 
 /// The part of a pfn range that lies in one block.
@@ -128,6 +130,7 @@ impl PageExt {
             table_bytes: AtomicUsize::new(0),
             block_bytes: AtomicUsize::new(0),
             max_block_bytes: AtomicUsize::new(0),
+            busy_blocks: AtomicU32::new(0),
         }
     }
 
@@ -216,8 +219,13 @@ impl PageExt {
                     true => Lost::Full,
                     false => Lost::NoMemory,
                 })?;
-            if found.get(pages) {
-                return Ok(found);
+            match found.get(pages) {
+                Some(0) => {
+                    self.busy_blocks.fetch_add(1, Ordering::Relaxed);
+                    return Ok(found);
+                }
+                Some(_) => return Ok(found),
+                None => {}
             }
             // Retired under us: take it out for the one who did it, and make another.
             slot.take_exactly(found);
@@ -340,7 +348,9 @@ impl PageExt {
     /// `pages` pages of a block are no longer marked, or were not after all.
     fn leave(&self, block: &Block, number: u64, pages: u32) {
         self.filter_of(number).fetch_sub(pages, Ordering::Relaxed);
-        block.users.fetch_sub(pages, Ordering::Release);
+        if block.users.fetch_sub(pages, Ordering::Release) == pages {
+            self.busy_blocks.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The entry `old` was taken out of a block: its record has a page less.
@@ -384,10 +394,13 @@ impl PageExt {
         self.clear(pfn, len, closed);
     }
 
-    /// True if more than half of the blocks are in use: a time to call [`PageExt::reap`].
+    /// True if it is time to call [`PageExt::reap`]: more than half of the blocks allowed exist, and
+    /// a good part of them is empty.
     pub fn is_crowded(&self) -> bool {
-        let max = self.max_block_bytes.load(Ordering::Relaxed);
-        self.block_bytes.load(Ordering::Relaxed) > max / 2
+        let max = self.max_block_bytes.load(Ordering::Relaxed) / size_of::<Block>();
+        let blocks = self.block_bytes.load(Ordering::Relaxed) / size_of::<Block>();
+        let busy = self.busy_blocks.load(Ordering::Relaxed) as usize;
+        blocks > max / 2 && blocks.saturating_sub(busy) > max / 16
     }
 
     /// Takes out up to `N` blocks in which nothing is marked any more. They may be freed with
@@ -455,6 +468,7 @@ impl PageExt {
         }
         self.table_bytes.store(0, Ordering::Relaxed);
         self.block_bytes.store(0, Ordering::Relaxed);
+        self.busy_blocks.store(0, Ordering::Relaxed);
     }
 }
 
