@@ -5,9 +5,8 @@
 //! Pinned anonymous pages never reach migrate_pages(), as isolation skips them. Only this last
 //! check before a range is taken fails on them, and it does not tell on which.
 
-use super::{mark, stats::Loss, Seen, MARKS};
+use super::{mark, record, Seen, MARKS};
 use crate::store::reason::{Reason, Stage};
-use crate::sys::context::Context;
 use crate::sys::folio::held_in;
 use crate::sys::fprobe::{Arguments, Function, Site};
 use crate::sys::params;
@@ -51,8 +50,7 @@ impl Function for TestPagesIsolated {
         if result == 0 {
             return;
         }
-        let Ok(mut context) = Context::enter() else {
-            Loss::Nested.count();
+        let Some(mut context) = record() else {
             return;
         };
         for held in held_in(call.start, call.end, call.offline) {

@@ -2,9 +2,8 @@
 
 //! migrate_pages(): what is left on its list when it returns could not be migrated.
 
-use super::{mark, stats::Loss, Seen};
+use super::{mark, record, Seen};
 use crate::store::reason::{Reason, Stage};
-use crate::sys::context::Context;
 use crate::sys::folio::on_list;
 use crate::sys::fprobe::{Arguments, Function, Site};
 use crate::sys::params;
@@ -44,8 +43,7 @@ impl Function for MigratePages {
         if result == 0 {
             return;
         }
-        let Ok(mut context) = Context::enter() else {
-            Loss::Nested.count();
+        let Some(mut context) = record() else {
             return;
         };
         // SAFETY: The list is the caller's, who waits for migrate_pages() to return; each folio on

@@ -33,7 +33,8 @@ use crate::events;
 use crate::store::reason::{Cause, Reason, Stage};
 use crate::store::record::{Failure, Record};
 use crate::store::{page_ext::Marked, Depot, PageExt};
-use crate::sys::{self, context::Context, folio::Page, fprobe, lock::Locked, params};
+use crate::sys::context::{Context, Occupied};
+use crate::sys::{self, folio::Page, fprobe, lock::Locked, params};
 use core::ptr::NonNull;
 use kernel::error::{
     code::{EAGAIN, ENODEV},
@@ -239,6 +240,20 @@ pub(crate) fn deferred() {
 fn kick_if_needed() {
     if DEPOT.wants_refill() || MARKS.is_crowded() {
         sys::deferred::kick();
+    }
+}
+
+/// This CPU's scratch, for a hook that has something to record. If it is in use that is lost, and
+/// counted unless it was of our own doing. Context: any.
+fn record() -> Option<Context> {
+    match Context::enter() {
+        Ok(context) => Some(context),
+        Err(Occupied { quiet }) => {
+            if !quiet {
+                Loss::Nested.count();
+            }
+            None
+        }
     }
 }
 

@@ -7,10 +7,10 @@
 //!
 //! For a page that is not marked this costs two loads and no store.
 
-use super::{end_of, kick_if_needed, stats, DEPOT, MARKS};
+use super::{end_of, kick_if_needed, record, stats, DEPOT, MARKS};
 use crate::events;
 use crate::store::reason::Cause;
-use crate::sys::context::{self, Context, Occupied, Text};
+use crate::sys::context::{self, Text};
 use crate::sys::folio::Page;
 use crate::sys::{self, tracepoint::Probe};
 use core::ffi::CStr;
@@ -122,28 +122,24 @@ fn put(page: Page, v: c_int, last: bool) {
     if v >= 0 {
         return;
     }
-    let Some(record) = MARKS.lookup(page.pfn()) else {
+    let Some(marked) = MARKS.lookup(page.pfn()) else {
         return;
     };
-    match Context::enter() {
-        Ok(mut context) => {
-            let refs = v.unsigned_abs();
-            let stack = DEPOT.save(context.put_stack(&FRAMES)).0;
-            record.put(refs, stack, &context::task());
-            stats::PUTS.count();
-            let put = events::Put {
-                folio: page.read(),
-                refs,
-                last,
-                stack,
-                age: sys::now().saturating_sub(record.first()),
-            };
-            events::put(put, record.reason(), record.stage());
-        }
-        Err(Occupied { quiet: true }) => {}
-        Err(Occupied { quiet: false }) => stats::Loss::Nested.count(),
+    if let Some(mut context) = record() {
+        let refs = v.unsigned_abs();
+        let stack = DEPOT.save(context.put_stack(&FRAMES)).0;
+        marked.put(refs, stack, &context::task());
+        stats::PUTS.count();
+        let put = events::Put {
+            folio: page.read(),
+            refs,
+            last,
+            stack,
+            age: sys::now().saturating_sub(marked.first()),
+        };
+        events::put(put, marked.reason(), marked.stage());
     }
-    drop(record);
+    drop(marked);
     if last {
         // Some folios, hugetlb's, go back to their pool without mm_page_free.
         let order = page.read().order;
