@@ -53,24 +53,27 @@ impl Function for TestPagesIsolated {
         let Some(mut context) = record() else {
             return;
         };
-        for held in held_in(call.start, call.end, call.offline) {
-            // What migrate_pages() gave back a moment ago was reported with that stage.
-            let known = MARKS
-                .lookup(held.page().pfn())
-                .is_some_and(|r| r.stage() == Stage::Migrate && r.reason() == call.reason);
-            if !known {
+        // The references that the scan takes and puts are our own: no news.
+        context.quietly(|context| {
+            for held in held_in(call.start, call.end, call.offline) {
+                let page = held.page();
+                // What migrate_pages() gave back a moment ago was reported with that stage.
+                let known = MARKS
+                    .lookup(page.pfn())
+                    .is_some_and(|r| r.stage() == Stage::Migrate && r.reason() == call.reason);
+                if known {
+                    continue;
+                }
                 let seen = Seen {
-                    page: held.page(),
+                    page,
                     reason: call.reason,
                     stage: Stage::Isolate,
                     err: result,
                     held_by_kernel: 0,
                     held_by_us: 1,
                 };
-                mark(&mut context, &seen, site);
+                mark(context, &seen, site);
             }
-            // The put of our own reference is no news.
-            context.quietly(|| drop(held));
-        }
+        });
     }
 }

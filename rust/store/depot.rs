@@ -115,7 +115,7 @@ impl<'a> Stack<'a> {
 pub struct Figures {
     /// Different stacks stored.
     pub stacks: u32,
-    /// Stacks that found no room.
+    /// Stacks that found no room, or had no frame.
     pub lost: u32,
     /// Words that hold nothing, lost at the ends of pools and in races.
     pub wasted: u32,
@@ -268,7 +268,8 @@ impl Depot {
     }
 
     /// The handle of a stack, which is stored if it was not yet. At most [`MAX_FRAMES`] frames
-    /// count. Context: any. [`Handle::LOST`] if there is no room, which is counted.
+    /// count. Context: any. [`Handle::LOST`] if there is no room, or nothing to store, as when the
+    /// unwinder gave up; both are counted.
     pub fn save(&self, frames: &[u64]) -> Handle {
         self.try_save(&frames[..frames.len().min(MAX_FRAMES)])
             .unwrap_or_else(|| {
@@ -278,6 +279,9 @@ impl Depot {
     }
 
     fn try_save(&self, frames: &[u64]) -> Option<Handle> {
+        if frames.is_empty() {
+            return None;
+        }
         let hash = hash(frames);
         let head = self.head(hash)?;
         let mut first = Handle(head.load(Ordering::Acquire));
@@ -288,12 +292,12 @@ impl Depot {
         let start = self.take(len)?;
         let new = Handle(start + 1);
         let words = self.words(start, len)?;
-        words[1].store(u64::from(hash) | 1 << 32, Ordering::Relaxed);
+        words[1].store(u64::from(hash) | (1 << 32), Ordering::Relaxed);
         for (word, &frame) in words[HEADER as usize..].iter().zip(frames) {
             word.store(frame, Ordering::Relaxed);
         }
         loop {
-            let header = u64::from(first.0) | (frames.len() as u64) << 32;
+            let header = u64::from(first.0) | ((frames.len() as u64) << 32);
             words[0].store(header, Ordering::Relaxed);
             // Publishes the words above to whoever finds the stack.
             match head.compare_exchange(first.0, new.0, Ordering::Release, Ordering::Acquire) {

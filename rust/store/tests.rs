@@ -418,7 +418,7 @@ proptest! {
 
     #[test]
     fn a_depot_gives_back_what_was_saved(
-        stacks in prop::collection::vec(prop::collection::vec(0u64..4, 0..70), 1..200),
+        stacks in prop::collection::vec(prop::collection::vec(0u64..4, 1..70), 1..200),
         pools in 1usize..4,
     ) {
         let (depot, mem) = (Depot::new(), Host::new(i64::MAX));
@@ -501,6 +501,8 @@ fn a_depot_without_pools_loses_and_counts() {
     assert_eq!(depot.save(&[1, 2]), Handle::LOST);
     assert_eq!(depot.figures().lost, 1);
     assert!(depot.get(Handle::LOST).is_none());
+    assert_eq!(depot.save(&[]), Handle::LOST, "not even an empty one");
+    assert_eq!(depot.figures().lost, 2);
     assert!(!depot.refill(&Host::new(3)), "memory ran out");
     assert_eq!(depot.save(&[1, 2]), Handle::LOST);
 }

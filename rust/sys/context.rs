@@ -49,10 +49,10 @@ impl Context {
     }
 
     /// Runs `f`; a hook that it runs into at this level has nothing to record.
-    pub(crate) fn quietly(&mut self, f: impl FnOnce()) {
+    pub(crate) fn quietly(&mut self, f: impl FnOnce(&mut Self)) {
         // SAFETY: We hold the context.
         unsafe { self.0.as_mut().quiet = true };
-        f();
+        f(self);
         // SAFETY: As above.
         unsafe { self.0.as_mut().quiet = false };
     }
@@ -69,12 +69,11 @@ impl Context {
     /// The stack that led to a put, without our own frames and those of the functions in `hooks`.
     pub(crate) fn put_stack(&mut self, hooks: &[Text]) -> &[u64] {
         let frames = self.unwind();
-        let ours = frames.iter().take_while(|&&frame| is_ours(frame)).count();
-        let hook = frames[ours..]
+        let first = frames
             .iter()
-            .take_while(|frame| hooks.iter().any(|text| text.contains(**frame)))
-            .count();
-        as_words(limited(&frames[ours + hook..]))
+            .position(|&frame| !is_ours(frame) && !hooks.iter().any(|text| text.contains(frame)));
+        // Better too much than nothing.
+        as_words(limited(&frames[first.unwrap_or(0)..]))
     }
 
     /// The stack of a function that is just returning, itself first.

@@ -24,10 +24,10 @@ fn names() -> &'static [*const c_char] {
 }
 
 fn name_bytes() -> impl Iterator<Item = &'static [u8]> + Clone {
-    // SAFETY: Every name is a C string constant.
-    names()
-        .iter()
-        .map(|&name| unsafe { CStr::from_ptr(name.cast()) }.to_bytes())
+    names().iter().map(|&name| {
+        // SAFETY: Every name is a C string constant.
+        unsafe { CStr::from_ptr(name.cast()) }.to_bytes()
+    })
 }
 
 /// All reasons of this kernel by name, in the order of their numbers.
