@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A large folio is marked as a whole: one report, puts of all its pages, and when
-# it is split meanwhile its pages stay marked until the last one is freed.
+# it is split meanwhile its pages stay marked until the last one is freed. One of
+# hugetlb's goes back to its pool, which frees no page: its story ends all the same.
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
@@ -12,7 +13,7 @@ events() {
 	grep -c "$1:" "$T/trace"
 }
 
-plan 11
+plan 17
 load || give_up "the module does not load"
 echo 4096 >"$T/buffer_size_kb"
 
@@ -39,6 +40,23 @@ check_grep "the put of what was its last page is recorded" \
 	"page_pin_owner_put: pfn=$last .* stage=isolate refs=1 .* last=1 " "$T/trace"
 check "its story ends once" test "$(events page_pin_owner_free)" -eq 1
 check "with the last of its pages" test "$(stat marks)" -eq 0
+disarm
+
+echo 64 >/proc/sys/vm/nr_hugepages
+hold --memory hugetlb --by vmsplice --pages 512
+head=${PFNS%% *}
+arm
+check "hugetlb: the allocation fails" fails cma_alloc_all
+check_grep "hugetlb: it is reported with its order" \
+	"report_page_pinners: pfn=$head .* reason=contig_range .* order=9 stack=[1-9]" "$T/trace"
+release
+check "hugetlb: 512 puts are recorded" \
+	test "$(grep -c "ppo-pin-.*page_pin_owner_put: pfn=$head .* refs=1 " "$T/trace")" -eq 512
+unhold
+check_grep "hugetlb: its last put is recorded" "page_pin_owner_put: pfn=$head .* last=1 " "$T/trace"
+check_grep "hugetlb: back in its pool its story ends" \
+	"page_pin_owner_free: pfn=$head .* cause=freed" "$T/trace"
+check "hugetlb: it is no longer marked" fails grep -q "^pfn=$head " "$D/marked"
 check "no mark, stack or put was lost" no_losses
 disarm
 finish

@@ -30,6 +30,8 @@ pub enum Kind {
     Anon,
     /// Private anonymous memory in transparent huge pages, 512 pages each
     Thp,
+    /// Private memory from hugetlb's pool of huge pages, 512 pages each
+    Hugetlb,
 }
 
 impl Kind {
@@ -39,6 +41,9 @@ impl Kind {
             Self::Shmem => Mapping::anonymous(pages, MapFlags::MAP_SHARED),
             Self::Anon => Mapping::anonymous(pages, MapFlags::MAP_PRIVATE),
             Self::Thp => Mapping::huge(pages),
+            Self::Hugetlb => {
+                Mapping::anonymous(pages, MapFlags::MAP_PRIVATE | MapFlags::MAP_HUGETLB)
+            }
         }?;
         mapping.touch();
         Ok(mapping)
