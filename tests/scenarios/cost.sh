@@ -3,7 +3,7 @@
 #
 # What the put of a page costs that is not marked, in guest instructions. They
 # are counted, not timed: a run on another machine gives the same figures.
-# vm: --icount --timeout 120
+# vm: --icount --timeout 240
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
