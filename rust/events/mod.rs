@@ -6,8 +6,8 @@
 
 use crate::store::reason::{Cause, Reason, Stage};
 use crate::store::record::{Failure, Record};
-use crate::sys::bindings;
 use crate::sys::folio::State;
+use crate::sys::{bindings, trace};
 
 /// `report_page_pinners`: a folio was marked, or failed once more.
 pub(crate) fn report(failure: &Failure, folio: State) {
@@ -18,8 +18,7 @@ pub(crate) fn report(failure: &Failure, folio: State) {
         reason: failure.reason.0,
         stage: failure.stage as u8,
     };
-    // SAFETY: Only reads `event`. Reasons and stages are numbers that C has names for.
-    unsafe { bindings::ppo_trace_report(&event) };
+    trace::report(&event);
 }
 
 /// One put of a marked folio.
@@ -47,8 +46,7 @@ pub(crate) fn put(put: Put, reason: Reason, stage: Stage) {
         reason: reason.0,
         stage: stage as u8,
     };
-    // SAFETY: As above.
-    unsafe { bindings::ppo_trace_put(&event) };
+    trace::put(&event);
 }
 
 /// `page_pin_owner_free`: the story of a marked folio ended.
@@ -61,6 +59,5 @@ pub(crate) fn free(record: &Record, cause: Cause, now: u64) {
         stage: record.stage() as u8,
         cause: cause as u8,
     };
-    // SAFETY: As above.
-    unsafe { bindings::ppo_trace_free(&event) };
+    trace::free(&event);
 }

@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod params;
+pub(crate) mod trace;
 pub(crate) mod tracepoint;
 
 #[allow(
