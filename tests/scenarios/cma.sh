@@ -71,6 +71,8 @@ one_case() {
 	check "$name: its handle too" handle_has "$(field stack </tmp/reports | head -n 1)" \
 		"$([ "$stage" = migrate ] && echo migrate_pages || echo test_pages_isolated)"
 	check "$name: it is in the table" grep -q "^pfn=$pfn .* stage=$stage " "$D/marked"
+	check "$name: each failure is an attempt" \
+		grep -q "^pfn=$pfn .* attempts=$(wc -l </tmp/reports) " "$D/marked"
 
 	echo >"$T/trace"
 	release
@@ -90,7 +92,7 @@ one_case() {
 	disarm
 }
 
-plan $((4 * 12 + 6))
+plan $((4 * 13 + 6))
 load || give_up "the module does not load"
 arm
 depot_bytes=$(stat depot_bytes)
