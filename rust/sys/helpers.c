@@ -119,6 +119,20 @@ void ppo_folio_read(struct page *page, struct ppo_folio *f)
 	f->mt = page_migratetype(f->pfn);
 }
 
+/*
+ * Memory of users, which could be moved if nobody held it. Whoever allocated
+ * other pages may not expect anybody else's reference (free_contig_range()).
+ */
+static bool folio_is_movable_racy(const struct folio *folio,
+				  const struct ppo_folio *f)
+{
+	if (folio_is_hugetlb_racy(folio))
+		return true;
+	if (page_has_type(&folio->page))
+		return false;
+	return f->mapping || f->mapcount > 0 || (f->flags & BIT(PG_lru));
+}
+
 struct page *ppo_folio_of_list(struct list_head *entry)
 {
 	return &list_entry(entry, struct folio, lru)->page;
@@ -155,7 +169,9 @@ struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
 		/* Offlining takes poisoned pages for free, and so do we. */
 		if (offline && (f.flags & __PG_HWPOISON))
 			continue;
-		if (f.count <= f.expected || !folio_try_get(folio))
+		if (f.count <= f.expected || !folio_is_movable_racy(folio, &f))
+			continue;
+		if (!folio_try_get(folio))
 			continue;
 		/* Now it stays; was it still this one, and still held? */
 		ppo_folio_read(&folio->page, &f);
