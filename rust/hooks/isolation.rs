@@ -7,7 +7,7 @@
 
 use super::{mark, record, Seen, MARKS};
 use crate::store::reason::{Reason, Stage};
-use crate::sys::folio::held_in;
+use crate::sys::folio::{held_in, is_offlining};
 use crate::sys::fprobe::{Arguments, Function, Site};
 use crate::sys::params;
 use core::ffi::CStr;
@@ -24,15 +24,12 @@ pub(super) struct Call {
     reason: Reason,
 }
 
-/// In the third argument: the range is to be taken offline.
-const MEMORY_OFFLINE: usize = 1;
-
 impl Function for TestPagesIsolated {
     const NAME: &'static CStr = c"test_pages_isolated";
     type Call = Call;
 
     fn enter(args: &Arguments) -> Option<Call> {
-        let offline = args.get(2) & MEMORY_OFFLINE != 0;
+        let offline = is_offlining(args.get(2));
         let reason = params::reason(if offline {
             "memory_hotplug"
         } else {

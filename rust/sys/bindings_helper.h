@@ -102,6 +102,7 @@ void ppo_folio_read(struct page *page, struct ppo_folio *f);
 struct page *ppo_folio_of_list(struct list_head *entry);
 struct page *ppo_scan(u64 *pfn, u64 end, bool offline);
 void ppo_scan_put(struct page *page);
+bool ppo_isolation_is_offlining(u64 mode);
 
 /* helpers.c: probes */
 struct fprobe *ppo_fprobe_new(fprobe_entry_cb entry, fprobe_exit_cb exit,

@@ -113,3 +113,9 @@ pub(crate) fn held_in(start: u64, end: u64, offline: bool) -> impl Iterator<Item
         (!page.is_null()).then(|| Held(unsafe { Page::from_raw(page) }))
     })
 }
+
+/// True if the mode that test_pages_isolated() was called with is that of taking memory offline.
+pub(crate) fn is_offlining(mode: usize) -> bool {
+    // SAFETY: Looks at the number alone.
+    unsafe { bindings::ppo_isolation_is_offlining(mode as u64) }
+}

@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/page-isolation.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -185,6 +186,12 @@ struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
 void ppo_scan_put(struct page *page)
 {
 	folio_put((struct folio *)page);
+}
+
+/* The third argument of test_pages_isolated(): is the range to go offline? */
+bool ppo_isolation_is_offlining(u64 mode)
+{
+	return mode & MEMORY_OFFLINE;
 }
 
 /*
