@@ -39,7 +39,6 @@ struct Scratch;
 impl kernel::Module for PagePinOwner {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sys::params::check()?;
-        hooks::check()?;
         sys::context::init()?;
         let scratch = Scratch;
         let tables = debugfs::create()?;

@@ -36,10 +36,7 @@ use crate::store::{page_ext::Marked, Depot, PageExt};
 use crate::sys::context::{Context, Occupied};
 use crate::sys::{self, folio::Page, fprobe, lock::Locked, params};
 use core::ptr::NonNull;
-use kernel::error::{
-    code::{EAGAIN, ENODEV},
-    Result,
-};
+use kernel::error::{code::EAGAIN, Result};
 use kernel::prelude::*;
 use stats::Loss;
 
@@ -105,30 +102,9 @@ static ATTACHED: Locked<Attached> = unsafe {
     })
 };
 
-/// Checks that the kernel has what the hooks need. May sleep.
-///
-/// # Errors
-///
-/// ENODEV, with a line in the log that names the kernel option.
-pub(crate) fn check() -> Result {
-    let needed = |there: bool, option: &str| {
-        if there {
-            return Ok(());
-        }
-        pr_err!("the kernel was built without {option}, which is needed\n");
-        Err(ENODEV)
-    };
-    needed(fprobe::exists(), "CONFIG_FPROBE")?;
-    let traced = page_ref::TRACEPOINTS
-        .iter()
-        .all(|name| sys::tracepoint::exists(name));
-    needed(traced, "CONFIG_DEBUG_PAGE_REF")?;
-    page_ref::find_frames();
-    Ok(())
-}
-
-/// Events may be enabled from now on.
+/// Events may be enabled from now on. May sleep.
 pub(crate) fn allow() {
+    page_ref::find_frames();
     ATTACHED.lock().allowed = true;
 }
 

@@ -19,7 +19,7 @@ use kernel::error::Result;
 use kernel::ffi::{c_int, c_void};
 
 /// The tracepoints of a kernel with CONFIG_DEBUG_PAGE_REF.
-pub(super) const TRACEPOINTS: [&CStr; 3] = [
+const TRACEPOINTS: [&CStr; 3] = [
     c"page_ref_mod",
     c"page_ref_mod_and_test",
     c"page_ref_mod_and_return",

@@ -117,7 +117,6 @@ int ppo_tracepoint_register(struct tracepoint *tp, void *probe);
 void ppo_tracepoint_unregister(struct tracepoint *tp, void *probe);
 void ppo_tracepoint_synchronize(void);
 u64 ppo_tracepoint_iterator(const struct tracepoint *tp);
-bool ppo_fprobe_exists(void);
 u64 ppo_page_ref_function(unsigned int n);
 
 /* helpers.c: context, stacks, time */

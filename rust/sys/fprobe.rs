@@ -24,12 +24,6 @@ use kernel::bindings::pt_regs;
 use kernel::error::{code::ENOMEM, to_result, Result};
 use kernel::ffi::{c_int, c_ulong, c_void};
 
-/// True if the kernel was built with fprobe.
-pub(crate) fn exists() -> bool {
-    // SAFETY: Compares an address.
-    unsafe { bindings::ppo_fprobe_exists() }
-}
-
 /// Arguments of a call.
 pub(crate) struct Arguments(*mut pt_regs);
 

@@ -198,22 +198,7 @@ bool ppo_isolation_is_offlining(u64 mode)
  * Probes
  */
 
-/*
- * Weak, so that a kernel built without the option still loads the module, which
- * then says what is missing instead of naming a symbol.
- */
-#pragma weak register_fprobe_syms
-#pragma weak unregister_fprobe
-#pragma weak __page_ref_mod
-#pragma weak __page_ref_mod_and_test
-#pragma weak __page_ref_mod_and_return
-
-bool ppo_fprobe_exists(void)
-{
-	return register_fprobe_syms;
-}
-
-/* The functions of CONFIG_DEBUG_PAGE_REF that a put is traced through, or 0. */
+/* The functions of CONFIG_DEBUG_PAGE_REF that a put is traced through. */
 u64 ppo_page_ref_function(unsigned int n)
 {
 	switch (n) {

@@ -28,11 +28,6 @@ fn find(name: &CStr) -> Option<NonNull<bindings::tracepoint>> {
     NonNull::new(unsafe { bindings::ppo_tracepoint_find(name.as_ptr().cast()) })
 }
 
-/// True if the kernel was built with this tracepoint. May sleep.
-pub(crate) fn exists(name: &CStr) -> bool {
-    find(name).is_some()
-}
-
 /// Address of the function that calls the probes of a tracepoint where there are several.
 pub(crate) fn iterator(name: &CStr) -> Option<usize> {
     let tp = find(name)?;
