@@ -57,62 +57,54 @@ pub(super) fn attach() -> Result<Probes> {
     })
 }
 
-/// True for nearly every page. In this order: with nothing marked one load decides.
-#[inline(always)]
-fn is_unmarked(page: Page) -> bool {
-    MARKS.is_empty() || !MARKS.maybe_marked(page.block_number())
-}
-
-/// A probe. Context: any, NMI included.
+/// What every put of every page runs.
 ///
 /// # Safety
 ///
-/// For the tracepoint alone: `page` is the kernel's.
-unsafe extern "C" fn page_ref_mod(_data: *mut c_void, page: *mut page, v: c_int) {
-    // SAFETY: The kernel's page.
+/// `page` must be the kernel's.
+#[inline(always)]
+unsafe fn probe(page: *mut page, v: c_int, last: bool) {
+    // SAFETY: As the caller promises.
     let page = unsafe { Page::from_raw(page) };
-    if is_unmarked(page) {
+    // In this order: with nothing marked one load decides, else one more for nearly every page.
+    if MARKS.is_empty() || !MARKS.maybe_marked(page.block_number()) {
         return;
     }
-    put(page, v, false);
+    put(page, v, last);
 }
 
-/// A probe. Context: any, NMI included.
-///
 /// # Safety
 ///
-/// For the tracepoint alone: `page` is the kernel's.
+/// For the tracepoint alone. Context: any, NMI included.
+unsafe extern "C" fn page_ref_mod(_data: *mut c_void, page: *mut page, v: c_int) {
+    // SAFETY: The page is the kernel's.
+    unsafe { probe(page, v, false) }
+}
+
+/// # Safety
+///
+/// For the tracepoint alone. Context: any, NMI included.
 unsafe extern "C" fn page_ref_mod_and_test(
     _data: *mut c_void,
     page: *mut page,
     v: c_int,
     is_zero: c_int,
 ) {
-    // SAFETY: The kernel's page.
-    let page = unsafe { Page::from_raw(page) };
-    if is_unmarked(page) {
-        return;
-    }
-    put(page, v, is_zero != 0);
+    // SAFETY: The page is the kernel's.
+    unsafe { probe(page, v, is_zero != 0) }
 }
 
-/// A probe. Context: any, NMI included.
-///
 /// # Safety
 ///
-/// For the tracepoint alone: `page` is the kernel's.
+/// For the tracepoint alone. Context: any, NMI included.
 unsafe extern "C" fn page_ref_mod_and_return(
     _data: *mut c_void,
     page: *mut page,
     v: c_int,
     count: c_int,
 ) {
-    // SAFETY: The kernel's page.
-    let page = unsafe { Page::from_raw(page) };
-    if is_unmarked(page) {
-        return;
-    }
-    put(page, v, count == 0);
+    // SAFETY: The page is the kernel's.
+    unsafe { probe(page, v, count == 0) }
 }
 
 /// A page that may be marked lost references, or gained some. Context: any, NMI included.
