@@ -5,7 +5,7 @@
 //! Pinned anonymous pages never reach migrate_pages(), as isolation skips them. Only this last
 //! check before a range is taken fails on them, and it does not tell on which.
 
-use super::{mark, record, Seen, MARKS};
+use super::{record, Attempt, MARKS};
 use crate::store::reason::{Reason, Stage};
 use crate::sys::folio::{held_in, is_offlining};
 use crate::sys::fprobe::{Arguments, Function, Site};
@@ -50,26 +50,18 @@ impl Function for TestPagesIsolated {
         let Some(mut context) = record() else {
             return;
         };
+        let attempt = Attempt::new(&mut context, call.reason, Stage::Isolate, result, site);
         // The references that the scan takes and puts are our own: no news.
-        context.quietly(|context| {
+        context.quietly(|| {
             for held in held_in(call.start, call.end, call.offline) {
                 let page = held.page();
                 // What migrate_pages() gave back a moment ago was reported with that stage.
                 let known = MARKS
                     .lookup(page.pfn())
                     .is_some_and(|r| r.stage() == Stage::Migrate && r.reason() == call.reason);
-                if known {
-                    continue;
+                if !known {
+                    attempt.mark(page, 1);
                 }
-                let seen = Seen {
-                    page,
-                    reason: call.reason,
-                    stage: Stage::Isolate,
-                    err: result,
-                    held_by_kernel: 0,
-                    held_by_us: 1,
-                };
-                mark(context, &seen, site);
             }
         });
     }

@@ -2,7 +2,7 @@
 
 //! migrate_pages(): what is left on its list when it returns could not be migrated.
 
-use super::{mark, record, Seen};
+use super::{record, Attempt, ISOLATION};
 use crate::store::reason::{Reason, Stage};
 use crate::sys::folio::on_list;
 use crate::sys::fprobe::{Arguments, Function, Site};
@@ -24,9 +24,6 @@ pub(super) struct Call {
 const FROM: u32 = 0;
 const REASON: u32 = 5;
 
-/// The reference of the one who isolated the folio.
-const ISOLATION: i32 = 1;
-
 impl Function for MigratePages {
     const NAME: &'static CStr = c"migrate_pages";
     type Call = Call;
@@ -46,6 +43,7 @@ impl Function for MigratePages {
         let Some(mut context) = record() else {
             return;
         };
+        let attempt = Attempt::new(&mut context, call.reason, Stage::Migrate, result, site);
         // SAFETY: The list is the caller's, who waits for migrate_pages() to return; each folio on
         // it has the reference of the one who isolated it.
         for page in unsafe { on_list(call.from) } {
@@ -54,15 +52,7 @@ impl Function for MigratePages {
             if result < 0 && folio.count <= folio.expected + ISOLATION {
                 continue;
             }
-            let seen = Seen {
-                page,
-                reason: call.reason,
-                stage: Stage::Migrate,
-                err: result,
-                held_by_kernel: ISOLATION,
-                held_by_us: 0,
-            };
-            mark(&mut context, &seen, site);
+            attempt.mark(page, 0);
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) mod stats;
 
 use crate::events;
 use crate::store::reason::{Cause, Reason, Stage};
-use crate::store::record::{Failure, Record};
+use crate::store::record::{Failure, Record, Task};
 use crate::store::{page_ext::Marked, Depot, PageExt};
 use crate::sys::context::{Context, Occupied};
 use crate::sys::{self, folio::Page, fprobe, lock::Locked, params};
@@ -39,6 +39,9 @@ use core::ptr::NonNull;
 use kernel::error::{code::EAGAIN, Result};
 use kernel::prelude::*;
 use stats::Loss;
+
+/// The reference of the one who isolated a folio to migrate it.
+const ISOLATION: i32 = 1;
 
 /// The marks of all pages.
 pub(crate) static MARKS: PageExt = PageExt::new();
@@ -233,42 +236,61 @@ fn record() -> Option<Context> {
     }
 }
 
-/// What a hook saw: a folio that could not be moved.
-struct Seen {
-    page: Page,
+/// A failed attempt of the kernel to move folios: what all of them have in common.
+struct Attempt {
     reason: Reason,
     stage: Stage,
     err: i32,
-    /// References that this stage adds to those of mappings, page cache and private data.
-    held_by_kernel: i32,
-    /// References of our own.
-    held_by_us: i32,
+    stack: u32,
+    task: Task,
 }
 
-/// Marks a folio, or counts a failure more, and reports it. The folio must not be freed meanwhile.
-fn mark(context: &mut Context, seen: &Seen, site: fprobe::Site) {
-    let mut folio = seen.page.read();
-    folio.count -= seen.held_by_us;
-    folio.expected += seen.held_by_kernel;
-    let failure = Failure {
-        pfn: folio.pfn,
-        order: folio.order as u8,
-        reason: seen.reason,
-        stage: seen.stage,
-        err: seen.err,
-        count: folio.count,
-        expected: folio.expected,
-        now: sys::now(),
-        stack: DEPOT.save(context.return_stack(site)).0,
-        task: sys::context::task(),
-    };
-    match MARKS.mark(&failure, &sys::memory::Atomic, end_of) {
-        Ok(Marked::New) => stats::MARKED.count(),
-        Ok(Marked::Again(..)) => stats::REPEATED.count(),
-        Err(lost) => return Loss::of(lost).count(),
+impl Attempt {
+    /// Unwinds the stack of the attempt, once for all its folios.
+    fn new(
+        context: &mut Context,
+        reason: Reason,
+        stage: Stage,
+        err: i32,
+        site: fprobe::Site,
+    ) -> Self {
+        Attempt {
+            reason,
+            stage,
+            err,
+            stack: DEPOT.save(context.return_stack(site)).0,
+            task: sys::context::task(),
+        }
     }
-    events::report(&failure, folio);
-    kick_if_needed();
+
+    /// Marks a folio, or counts a failure more, and reports it. The folio must not be freed
+    /// meanwhile; `ours` of its references are our own.
+    fn mark(&self, page: Page, ours: i32) {
+        let mut folio = page.read();
+        folio.count -= ours;
+        if self.stage == Stage::Migrate {
+            folio.expected += ISOLATION;
+        }
+        let failure = Failure {
+            pfn: folio.pfn,
+            order: folio.order as u8,
+            reason: self.reason,
+            stage: self.stage,
+            err: self.err,
+            count: folio.count,
+            expected: folio.expected,
+            now: sys::now(),
+            stack: self.stack,
+            task: self.task,
+        };
+        match MARKS.mark(&failure, &sys::memory::Atomic, end_of) {
+            Ok(Marked::New) => stats::MARKED.count(),
+            Ok(Marked::Again(..)) => stats::REPEATED.count(),
+            Err(lost) => return Loss::of(lost).count(),
+        }
+        events::report(&failure, folio);
+        kick_if_needed();
+    }
 }
 
 /// The story of a marked folio ended.

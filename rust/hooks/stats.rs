@@ -42,7 +42,7 @@ pub(crate) enum Loss {
     MarksNoMemory,
     /// A folio was not marked: its pfn is beyond what the tables hold.
     MarksRange,
-    /// A put came while the same CPU recorded another in the same context.
+    /// A hook was called while the same CPU recorded something in the same context.
     Nested,
 }
 

@@ -49,10 +49,10 @@ impl Context {
     }
 
     /// Runs `f`; a hook that it runs into at this level has nothing to record.
-    pub(crate) fn quietly(&mut self, f: impl FnOnce(&mut Self)) {
+    pub(crate) fn quietly(&mut self, f: impl FnOnce()) {
         // SAFETY: We hold the context.
         unsafe { self.0.as_mut().quiet = true };
-        f(self);
+        f();
         // SAFETY: As above.
         unsafe { self.0.as_mut().quiet = false };
     }

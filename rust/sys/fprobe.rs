@@ -11,7 +11,7 @@
 //!     const NAME: &'static CStr = c"migrate_pages";
 //!     type Call = Call;
 //!     fn enter(args: &Arguments) -> Option<Call> { .. }
-//!     fn leave(call: &Call, result: i32, caller: usize) { .. }
+//!     fn leave(call: &Call, result: i32, site: Site) { .. }
 //! }
 //! let probe = Probe::<MigratePages>::attach()?;
 //! ```

@@ -92,7 +92,7 @@ one_case() {
 	disarm
 }
 
-plan $((4 * 13 + 6))
+plan $((4 * 13 + 8))
 load || give_up "the module does not load"
 arm
 depot_bytes=$(stat depot_bytes)
@@ -105,6 +105,26 @@ done 8</tmp/cases
 
 check "the depot was refilled behind the hot path" test "$(stat depot_bytes)" -gt "$depot_bytes"
 check "no mark, stack or put was lost" no_losses
+
+# counts: how often the handle's stack was saved, and how many reports there are
+counts() {
+	echo "$(sed -n "s/^stack=$1 hits=//p" "$D/stacks") $(grep -c report_page_pinners: "$T/trace")"
+}
+
+# Eight pages fail in each call of migrate_pages(): the stack is unwound once for all.
+hold --memory shmem --by vmsplice --pages 8
+arm
+! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
+handle=$(event report_page_pinners "${PFNS%% *}" | field stack | head -n 1)
+before=$(counts "$handle")
+! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
+after=$(counts "$handle")
+calls=$((${after% *} - ${before% *})) reports=$((${after#* } - ${before#* }))
+check "one unwinding for the eight folios of a call" test "$calls:$reports" = "$calls:$((calls * 8))"
+check "there were such calls" test "$calls" -gt 0
+release
+unhold
+disarm
 
 for memory in shmem anon; do
 	hold --memory "$memory" --by none
