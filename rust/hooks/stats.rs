@@ -36,8 +36,10 @@ pub(crate) static ENDED: Counter = Counter::new();
 /// What could not be recorded.
 #[derive(Clone, Copy)]
 pub(crate) enum Loss {
-    /// A folio was not marked: as many marks as allowed.
+    /// A folio was not marked: as many marks as allowed, and all in use at that moment.
     MarksFull,
+    /// A folio was not marked: as many blocks of marks as allowed.
+    MarksBlocks,
     /// A folio was not marked: no memory without waiting.
     MarksNoMemory,
     /// A folio was not marked: its pfn is beyond what the tables hold.
@@ -50,8 +52,9 @@ static LOSSES: [Counter; Loss::ALL.len()] = [const { Counter::new() }; Loss::ALL
 
 impl Loss {
     /// All kinds, with the names they have in `stats`.
-    pub(crate) const ALL: [(Loss, &'static str); 4] = [
+    pub(crate) const ALL: [(Loss, &'static str); 5] = [
         (Loss::MarksFull, "lost_marks_full"),
+        (Loss::MarksBlocks, "lost_marks_blocks"),
         (Loss::MarksNoMemory, "lost_marks_nomem"),
         (Loss::MarksRange, "lost_marks_range"),
         (Loss::Nested, "lost_nested"),
@@ -61,6 +64,7 @@ impl Loss {
     pub(crate) fn of(lost: Lost) -> Self {
         match lost {
             Lost::Full => Loss::MarksFull,
+            Lost::Blocks => Loss::MarksBlocks,
             Lost::NoMemory => Loss::MarksNoMemory,
             Lost::Range => Loss::MarksRange,
         }

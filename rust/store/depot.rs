@@ -11,32 +11,46 @@
 //! ```text
 //! 0  next stack of the bucket (handle, 32 bits) | frames (8 bits)
 //! 1  hash (32 bits) | hits (32 bits)
-//! 2  first frame ...
+//! 2  version of all that follows up to the frames
+//! 3  puts
+//! 4  folios (32 bits) | reasons, a bit each (32 bits)
+//! 5  youngest folio: nanoseconds since it was marked, all bits inverted
+//! 6  oldest folio
+//! 7  sum of their ages
+//! 8  last task: pid, 9 and 10 comm
+//! 11 first frame ...
 //! ```
 //!
 //! # Protocol
 //!
 //! `save` takes room by moving `used` on, writes the stack there, and publishes it by making it the
 //! head of its bucket. Whoever loses the race for the head looks at what came before it, so that no
-//! stack is stored twice, and gives the room back.
+//! stack is stored twice, and gives the room back. What is counted of a stack's puts is written
+//! under a version, see [`super::version`].
 
-use super::memory::{Memory, Slot, Table, Zeroed, TABLE_BITS};
-use super::sync::{AtomicU32, AtomicU64, Ordering};
+use super::memory::{Memory, Slot, Table, Zeroed, TABLE_BITS, TABLE_LEN};
+use super::reason::{Reason, ReasonSet};
+use super::record::Task;
+use super::sync::{array, const_unless_loom, sized, AtomicU32, AtomicU64, Ordering};
+use super::version::{self, Group};
 
 /// Words in a pool: 4 KiB.
-const POOL_WORDS: u32 = 512;
+const POOL_WORDS: u32 = sized(512, 3 * (HEADER as usize + 1)) as u32;
 /// Bytes in a pool.
 pub const POOL_BYTES: usize = POOL_WORDS as usize * 8;
+const TABLE_BYTES: usize = size_of::<Table<Pool>>();
+/// What a depot takes that has room for a pool, the pool aside: buckets and a table.
+pub const OVERHEAD_BYTES: usize = HEADS * size_of::<Heads>() + TABLE_BYTES;
 /// Words before the frames of a stack.
-const HEADER: u32 = 2;
+const HEADER: u32 = 11;
 /// Most frames of a stack.
 pub const MAX_FRAMES: usize = 64;
 /// Buckets in one allocation.
-const HEADS_LEN: usize = 1024;
+const HEADS_LEN: usize = sized(1024, 1);
 /// Allocations of buckets.
-const HEADS: usize = 8;
+const HEADS: usize = sized(8, 1);
 /// Pools kept ready ahead of need.
-const SPARE: u32 = 4;
+const SPARE: u32 = sized(4, 1) as u32;
 
 /// A stack in the depot; [`Handle::LOST`] is the one that could not be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,12 +69,22 @@ impl Handle {
 struct Pool([AtomicU64; POOL_WORDS as usize]);
 
 // SAFETY: Words are atomics; zero is a pool in which nothing was written.
-unsafe impl Zeroed for Pool {}
+unsafe impl Zeroed for Pool {
+    #[cfg(loom)]
+    fn zeroed() -> Self {
+        Pool(array![AtomicU64::new(0); POOL_WORDS as usize])
+    }
+}
 
 struct Heads([AtomicU32; HEADS_LEN]);
 
 // SAFETY: Heads are atomics; zero is an empty bucket.
-unsafe impl Zeroed for Heads {}
+unsafe impl Zeroed for Heads {
+    #[cfg(loom)]
+    fn zeroed() -> Self {
+        Heads(array![AtomicU32::new(0); HEADS_LEN])
+    }
+}
 
 /// All stacks.
 pub struct Depot {
@@ -102,12 +126,89 @@ impl<'a> Stack<'a> {
         self.words[1].fetch_add(1 << 32, Ordering::Relaxed);
     }
 
+    /// What is known of the puts with this stack, `None` if there were none.
+    pub fn puts(&self) -> Option<Puts> {
+        let read = || {
+            let word = |i: usize| self.words[i].load(Ordering::Relaxed);
+            Puts {
+                puts: word(3),
+                folios: word(4) as u32,
+                reasons: ReasonSet((word(4) >> 32) as u32),
+                age_min: !word(5),
+                age_max: word(6),
+                age_sum: word(7),
+                task: Task {
+                    comm: [word(9), word(10)],
+                    pid: word(8) as i32,
+                },
+                whole: false,
+            }
+        };
+        let (puts, whole) = version::read(&self.words[2], read);
+        (puts.puts != 0).then_some(Puts { whole, ..puts })
+    }
+
+    /// Counts a put with this stack. Context: any.
+    pub fn put(&self, put: &Put) {
+        version::write(&self.words[2], Group::First, |alone| {
+            self.words[3].fetch_add(1, Ordering::Relaxed);
+            if put.is_first {
+                self.words[4].fetch_add(1, Ordering::Relaxed);
+            }
+            let reason = 1u32.checked_shl(put.reason.0.into()).unwrap_or(0);
+            self.words[4].fetch_or(u64::from(reason) << 32, Ordering::Relaxed);
+            self.words[5].fetch_max(!put.age, Ordering::Relaxed);
+            self.words[6].fetch_max(put.age, Ordering::Relaxed);
+            self.words[7].fetch_add(put.age, Ordering::Relaxed);
+            if alone {
+                let pid = put.task.pid as u32;
+                self.words[8].store(pid.into(), Ordering::Relaxed);
+                self.words[9].store(put.task.comm[0], Ordering::Relaxed);
+                self.words[10].store(put.task.comm[1], Ordering::Relaxed);
+            }
+        });
+    }
+
     /// Return addresses, innermost first.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = u64> + 'a {
         self.words[HEADER as usize..]
             .iter()
             .map(|word| word.load(Ordering::Relaxed))
     }
+}
+
+/// One put of a marked folio.
+#[derive(Clone, Copy, Debug)]
+pub struct Put {
+    /// The folio had no put with this stack before.
+    pub is_first: bool,
+    /// Why the folio was marked.
+    pub reason: Reason,
+    /// Nanoseconds since it was first marked.
+    pub age: u64,
+    /// Who made the put.
+    pub task: Task,
+}
+
+/// All puts with one stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Puts {
+    /// How many.
+    pub puts: u64,
+    /// Of how many folios, counted anew for each time that a folio was marked.
+    pub folios: u32,
+    /// Why these were marked.
+    pub reasons: ReasonSet,
+    /// Least time from the mark to the put, nanoseconds.
+    pub age_min: u64,
+    /// Greatest such time.
+    pub age_max: u64,
+    /// Sum of these times, to make an average of.
+    pub age_sum: u64,
+    /// Who made the last put.
+    pub task: Task,
+    /// All of this was true at one moment; not so if the puts never paused.
+    pub whole: bool,
 }
 
 /// Figures for `stats`.
@@ -121,7 +222,7 @@ pub struct Figures {
     pub wasted: u32,
     /// Bytes allocated.
     pub bytes: usize,
-    /// Most bytes that will be allocated for stacks.
+    /// Most bytes that will be allocated.
     pub cap: usize,
 }
 
@@ -134,23 +235,28 @@ fn hash(frames: &[u64]) -> u32 {
 }
 
 impl Depot {
-    /// An empty depot, with room for nothing.
-    pub const fn new() -> Self {
-        Depot {
-            heads: [const { Slot::new() }; HEADS],
-            pools: Table::new(),
-            used: AtomicU32::new(0),
-            made: AtomicU32::new(0),
-            cap: AtomicU32::new(0),
-            stacks: AtomicU32::new(0),
-            lost: AtomicU32::new(0),
-            wasted: AtomicU32::new(0),
+    const_unless_loom! {
+        /// An empty depot, with room for nothing.
+        pub fn new() -> Self {
+            Depot {
+                heads: array![Slot::new(); HEADS],
+                pools: Table::new(),
+                used: AtomicU32::new(0),
+                made: AtomicU32::new(0),
+                cap: AtomicU32::new(0),
+                stacks: AtomicU32::new(0),
+                lost: AtomicU32::new(0),
+                wasted: AtomicU32::new(0),
+            }
         }
     }
 
-    /// At most `bytes` for stacks.
+    /// At most `bytes` for all memory of the depot.
     pub fn set_cap(&self, bytes: usize) {
-        let pools = u32::try_from(bytes / POOL_BYTES).unwrap_or(u32::MAX);
+        let rest = bytes.saturating_sub(HEADS * size_of::<Heads>());
+        let tables = rest.div_ceil(TABLE_BYTES + TABLE_LEN * POOL_BYTES);
+        let pools = rest.saturating_sub(tables * TABLE_BYTES) / POOL_BYTES;
+        let pools = u32::try_from(pools).unwrap_or(u32::MAX);
         self.cap
             .store(pools.min(1 << (2 * TABLE_BITS)), Ordering::Relaxed);
     }
@@ -200,7 +306,7 @@ impl Depot {
         words.get(first..first + len as usize)
     }
 
-    /// The stack with this handle. Context: any.
+    /// The stack with this handle, if it is one that was given out. Context: any.
     pub fn get(&self, handle: Handle) -> Option<Stack<'_>> {
         let word = handle.word()?;
         let head = self.words(word, HEADER)?[0].load(Ordering::Relaxed);
@@ -244,7 +350,7 @@ impl Depot {
             match self.used.compare_exchange_weak(
                 used,
                 start + len,
-                Ordering::Relaxed,
+                Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
@@ -257,10 +363,16 @@ impl Depot {
     }
 
     /// Gives the room of a stack back that was not published. It is lost if more was taken since.
-    fn give_back(&self, start: u32, len: u32) {
+    fn give_back(&self, start: u32, words: &[AtomicU64]) {
+        let len = words.len() as u32;
+        // What was counted of another stack's puts may come to lie where the frames are.
+        for word in words {
+            word.store(0, Ordering::Relaxed);
+        }
+        // Release: whoever takes the room overwrites these zeros, not the reverse.
         if self
             .used
-            .compare_exchange(start + len, start, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(start + len, start, Ordering::Release, Ordering::Relaxed)
             .is_err()
         {
             self.wasted.fetch_add(len, Ordering::Relaxed);
@@ -308,7 +420,7 @@ impl Depot {
                 Err(now) => {
                     let now = Handle(now);
                     if let Some(known) = self.find(now, first, hash, frames) {
-                        self.give_back(start, len);
+                        self.give_back(start, words);
                         return Some(known);
                     }
                     first = now;
@@ -340,16 +452,16 @@ impl Depot {
             .iter()
             .filter(|heads| heads.get().is_some())
             .count();
-        let made = self.made.load(Ordering::Relaxed) as usize;
-        let tables = made.div_ceil(super::memory::TABLE_LEN);
+        let bytes = |pools: u32| {
+            let pools = pools as usize;
+            pools * POOL_BYTES + pools.div_ceil(TABLE_LEN) * TABLE_BYTES
+        };
         Figures {
             stacks: self.stacks.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
             wasted: self.wasted.load(Ordering::Relaxed),
-            bytes: heads * size_of::<Heads>()
-                + made * POOL_BYTES
-                + tables * size_of::<Table<Pool>>(),
-            cap: self.cap.load(Ordering::Relaxed) as usize * POOL_BYTES,
+            bytes: heads * size_of::<Heads>() + bytes(self.made.load(Ordering::Relaxed)),
+            cap: HEADS * size_of::<Heads>() + bytes(self.cap.load(Ordering::Relaxed)),
         }
     }
 

@@ -9,7 +9,7 @@
 //! }
 //! ```
 
-use super::sync::{AtomicPtr, Ordering};
+use super::sync::{array, const_unless_loom, sized, AtomicPtr, Ordering};
 use core::ptr::{null_mut, NonNull};
 
 /// Types for which zeroed memory is a value, and which need no drop.
@@ -17,7 +17,11 @@ use core::ptr::{null_mut, NonNull};
 /// # Safety
 ///
 /// All-zero bytes must be a valid value of the type, and forgetting one must be harmless.
-pub unsafe trait Zeroed {}
+pub unsafe trait Zeroed: Sized {
+    /// The value that zeroed memory is. Loom's atomics have to be made one by one.
+    #[cfg(loom)]
+    fn zeroed() -> Self;
+}
 
 /// Where the store's memory comes from.
 pub trait Memory {
@@ -39,9 +43,11 @@ pub trait Memory {
 pub struct Slot<T>(AtomicPtr<T>);
 
 impl<T: Zeroed> Slot<T> {
-    /// An empty slot.
-    pub const fn new() -> Self {
-        Slot(AtomicPtr::new(null_mut()))
+    const_unless_loom! {
+        /// An empty slot.
+        pub fn new() -> Self {
+            Slot(AtomicPtr::new(null_mut()))
+        }
     }
 
     /// What is published here. Context: any.
@@ -101,7 +107,7 @@ impl<T: Zeroed> Default for Slot<T> {
 }
 
 /// log2 of the slots in a [`Table`]: on 64 bits a table is one page of 4096 bytes.
-pub const TABLE_BITS: u32 = 9;
+pub const TABLE_BITS: u32 = sized(9, 1) as u32;
 /// Slots in a [`Table`].
 pub const TABLE_LEN: usize = 1 << TABLE_BITS;
 
@@ -109,12 +115,19 @@ pub const TABLE_LEN: usize = 1 << TABLE_BITS;
 pub struct Table<T>([Slot<T>; TABLE_LEN]);
 
 // SAFETY: A zeroed slot is an empty one; what a forgotten table points to is leaked, not unsound.
-unsafe impl<T: Zeroed> Zeroed for Table<T> {}
+unsafe impl<T: Zeroed> Zeroed for Table<T> {
+    #[cfg(loom)]
+    fn zeroed() -> Self {
+        Self::new()
+    }
+}
 
 impl<T: Zeroed> Table<T> {
-    /// A table with nothing in it.
-    pub const fn new() -> Self {
-        Table([const { Slot::new() }; TABLE_LEN])
+    const_unless_loom! {
+        /// A table with nothing in it.
+        pub fn new() -> Self {
+            Table(array![Slot::new(); TABLE_LEN])
+        }
     }
 
     /// The slot for `index`, of which only the low [`TABLE_BITS`] bits count.

@@ -11,17 +11,22 @@
 //!
 //! ```text
 //! pfn -> PageExt: four tables -> Block of 64 pages -> record index -> Records -> Record
-//! frames -> Depot: bucket -> chain of stacks in pools -> Handle
+//! frames -> Depot: bucket -> chain of stacks in pools -> Handle -> who puts there
 //! ```
 
+pub mod class;
+pub mod command;
 pub mod depot;
 pub mod memory;
+#[cfg(all(test, loom))]
+mod models;
 pub mod page_ext;
 pub mod reason;
 pub mod record;
 mod sync;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
+mod version;
 
 pub use depot::Depot;
 pub use page_ext::PageExt;

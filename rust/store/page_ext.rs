@@ -21,28 +21,41 @@
 use super::memory::{Memory, Table, Zeroed, TABLE_BITS, TABLE_LEN};
 use super::reason::Cause;
 use super::record::{Failure, Lost, Record, Records, User};
-use super::sync::{AtomicU32, AtomicUsize, Ordering};
+use super::sync::{array, const_unless_loom, sized, AtomicU32, AtomicUsize, Ordering};
 use core::ptr::NonNull;
 
 /// log2 of the pages in a block.
-const BLOCK_BITS: u32 = 6;
+const BLOCK_BITS: u32 = sized(6, 1) as u32;
 /// Pages in a block.
 pub const BLOCK_LEN: u64 = 1 << BLOCK_BITS;
 /// log2 of the pfns that the tables can hold: 2^54 bytes of memory with 4 KiB pages.
 const PFN_BITS: u32 = BLOCK_BITS + 4 * TABLE_BITS;
 /// Counters in the filter; one stands for every 2048th block of 64 pages.
-const FILTER_LEN: usize = 2048;
+const FILTER_LEN: usize = sized(2048, 2);
+/// Blocks that are always allowed: 1 MiB.
+const MIN_BLOCKS: usize = 4096;
 /// Value of [`Block::users`] once the block was retired.
 const DEAD: u32 = 1 << 31;
+/// How many folios are evicted to make room for one, in case each of them is in use just then.
+const EVICTIONS: u32 = sized(4, 1) as u32;
 
-/// The marks of 64 pages that lie side by side.
+/// The marks of 64 pages that lie side by side: 264 bytes.
+#[repr(align(8))]
 pub struct Block {
     users: AtomicU32,
     entries: [AtomicU32; BLOCK_LEN as usize],
 }
 
 // SAFETY: All fields are atomics; zero is a block with no marks.
-unsafe impl Zeroed for Block {}
+unsafe impl Zeroed for Block {
+    #[cfg(loom)]
+    fn zeroed() -> Self {
+        Block {
+            users: AtomicU32::new(0),
+            entries: array![AtomicU32::new(0); BLOCK_LEN as usize],
+        }
+    }
+}
 
 impl Block {
     /// Makes the block stay for `pages` marks more. How many it had, or `None` if it was retired.
@@ -120,17 +133,19 @@ fn pieces(pfn: u64, len: u64) -> impl Iterator<Item = Piece> {
 }
 
 impl PageExt {
-    /// No marks, and room for none.
-    pub const fn new() -> Self {
-        PageExt {
-            records: Records::new(),
-            filter: [const { AtomicU32::new(0) }; FILTER_LEN],
-            bias: AtomicUsize::new(0),
-            tables: Table::new(),
-            table_bytes: AtomicUsize::new(0),
-            block_bytes: AtomicUsize::new(0),
-            max_block_bytes: AtomicUsize::new(0),
-            busy_blocks: AtomicU32::new(0),
+    const_unless_loom! {
+        /// No marks, and room for none.
+        pub fn new() -> Self {
+            PageExt {
+                records: Records::new(),
+                filter: array![AtomicU32::new(0); FILTER_LEN],
+                bias: AtomicUsize::new(0),
+                tables: Table::new(),
+                table_bytes: AtomicUsize::new(0),
+                block_bytes: AtomicUsize::new(0),
+                max_block_bytes: AtomicUsize::new(0),
+                busy_blocks: AtomicU32::new(0),
+            }
         }
     }
 
@@ -138,8 +153,9 @@ impl PageExt {
     /// be given for block 0. While nothing is marked.
     pub fn configure(&self, max_marks: u32, bias: usize) {
         self.records.set_cap(max_marks);
-        // As many blocks as marks: room for folios of up to 64 pages wherever they lie.
-        let blocks = (max_marks as usize).max(TABLE_LEN);
+        // As many blocks as marks: room for folios of up to 64 pages wherever they lie. And some
+        // for few marks, as what was evicted leaves empty blocks behind for a while.
+        let blocks = (max_marks as usize).max(MIN_BLOCKS);
         self.max_block_bytes
             .store(blocks * size_of::<Block>(), Ordering::Relaxed);
         self.bias.store(bias, Ordering::Relaxed);
@@ -192,7 +208,12 @@ impl PageExt {
     }
 
     /// The block with room for `pages` marks more, made if need be.
-    fn block_for(&self, block: u64, pages: u32, mem: &impl Memory) -> Result<&Block, Lost> {
+    pub(super) fn block_for(
+        &self,
+        block: u64,
+        pages: u32,
+        mem: &impl Memory,
+    ) -> Result<&Block, Lost> {
         let at = |level: u32| (block >> (level * TABLE_BITS)) as usize;
         let tables = &Counted {
             mem,
@@ -216,7 +237,7 @@ impl PageExt {
             let found = slot
                 .get_or_publish(blocks)
                 .ok_or_else(|| match blocks.is_full() {
-                    true => Lost::Full,
+                    true => Lost::Blocks,
                     false => Lost::NoMemory,
                 })?;
             match found.get(pages) {
@@ -265,7 +286,7 @@ impl PageExt {
                     return Ok(Marked::Again(user.failed_again(failure)));
                 }
             }
-            let user = self.records.create(failure, mem)?;
+            let user = self.create(failure, mem, &mut closed)?;
             let pages = 1u32 << failure.order;
             user.add_pages(pages);
             match self.insert(&user, pages, mem, &mut closed) {
@@ -277,9 +298,29 @@ impl PageExt {
         }
     }
 
+    /// A new record, after evicting another one if need be.
+    fn create(
+        &self,
+        failure: &Failure,
+        mem: &impl Memory,
+        closed: &mut impl FnMut(&Record, Cause),
+    ) -> Result<User<'_>, Lost> {
+        for _ in 0..EVICTIONS {
+            match self.records.create(failure, mem) {
+                Err(Lost::Full) => {}
+                done => return done,
+            }
+            let Some(victim) = self.records.victim() else {
+                break;
+            };
+            self.end(&victim, |record| closed(record, Cause::Evicted));
+        }
+        self.records.create(failure, mem)
+    }
+
     /// Points every page of a new record to it. False if its head was marked by somebody else
     /// meanwhile with the same folio; the record is closed then.
-    fn insert(
+    pub(super) fn insert(
         &self,
         user: &User<'_>,
         pages: u32,
@@ -294,7 +335,7 @@ impl PageExt {
                 Ok(block) => block,
                 Err(lost) => {
                     // The pages marked so far, then those that never were.
-                    self.clear(user.pfn(), done.into(), |_| {});
+                    self.clear(user.pfn(), done.into(), None, |_| {});
                     user.drop_pages(pages - done);
                     return Err(lost);
                 }
@@ -363,7 +404,8 @@ impl PageExt {
         }
     }
 
-    fn clear(&self, pfn: u64, len: u64, mut closed: impl FnMut(&Record)) {
+    /// Clears the entries of `len` pages from `pfn` on, or those that are `only`.
+    fn clear(&self, pfn: u64, len: u64, only: Option<u32>, mut closed: impl FnMut(&Record)) {
         for piece in pieces(pfn, len) {
             if self.filter_of(piece.block).load(Ordering::Relaxed) == 0 {
                 continue;
@@ -373,10 +415,17 @@ impl PageExt {
             };
             let mut cleared = 0;
             for slot in &block.entries[piece.first..][..piece.len] {
-                if slot.load(Ordering::Relaxed) == 0 {
+                let there = slot.load(Ordering::Relaxed);
+                if there == 0 || only.is_some_and(|only| there != only) {
                     continue;
                 }
-                let old = slot.swap(0, Ordering::AcqRel);
+                let old = match only {
+                    None => slot.swap(0, Ordering::AcqRel),
+                    // Whoever changes it meanwhile takes the page from our record.
+                    Some(_) => slot
+                        .compare_exchange(there, 0, Ordering::AcqRel, Ordering::Relaxed)
+                        .unwrap_or(0),
+                };
                 if old != 0 {
                     cleared += 1;
                     self.page_gone(old, &mut closed);
@@ -391,7 +440,14 @@ impl PageExt {
     /// Forgets the marks of `len` pages from `pfn` on; `closed` is told of every record whose last
     /// page this was. Context: any.
     pub fn forget(&self, pfn: u64, len: u64, closed: impl FnMut(&Record)) {
-        self.clear(pfn, len, closed);
+        self.clear(pfn, len, None, closed);
+    }
+
+    /// Forgets the marks of one record and of no other; `closed` is told if they were not gone
+    /// already. Context: any.
+    pub fn end(&self, user: &User<'_>, closed: impl FnMut(&Record)) {
+        let pages = 1 << user.order();
+        self.clear(user.pfn(), pages, Some(user.index() + 1), closed);
     }
 
     /// True if it is time to call [`PageExt::reap`]: more than half of the blocks allowed exist, and

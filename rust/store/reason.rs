@@ -54,6 +54,28 @@ pub enum Cause {
     Forgotten,
 }
 
+impl Cause {
+    /// All causes, in the order of their numbers.
+    pub const ALL: [Cause; 5] = [
+        Cause::Freed,
+        Cause::Unpinned,
+        Cause::Expired,
+        Cause::Evicted,
+        Cause::Forgotten,
+    ];
+
+    /// The name used in events and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Freed => "freed",
+            Cause::Unpinned => "unpinned",
+            Cause::Expired => "expired",
+            Cause::Evicted => "evicted",
+            Cause::Forgotten => "forgotten",
+        }
+    }
+}
+
 /// Why a list of reasons was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownReason;

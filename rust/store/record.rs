@@ -14,14 +14,19 @@
 
 use super::memory::{Memory, Table, Zeroed};
 use super::reason::{Cause, Reason, Stage};
-use super::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use super::sync::{const_unless_loom, sized, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use super::version::{self, Group};
 
 /// Bit of [`Record::state`]: the folio is marked.
 const LIVE: u32 = 1 << 31;
+/// Bit of [`Record::kind`]: the folio failed again since its turn to be evicted was last.
+const AGAIN: u32 = 1 << 24;
 /// Records in one allocation.
-const CHUNK_LEN: u32 = 32;
+const CHUNK_LEN: u32 = sized(32, 1) as u32;
 /// Most records there can ever be: 2^20.
 pub const MAX_RECORDS: u32 = 1 << 20;
+/// Most records that are passed over in looking for one to evict.
+const PASSED_OVER: u32 = sized(64, 1) as u32;
 
 /// Who did something: the kernel's `comm`, as it lies in memory, and pid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,31 +35,6 @@ pub struct Task {
     pub comm: [u64; 2],
     /// Thread id; 0 is the idle task, or an interrupt in it.
     pub pid: i32,
-}
-
-/// A [`Task`] that can be changed while it is read; the reader may see half of each.
-struct TaskCell {
-    comm: [AtomicU64; 2],
-    pid: AtomicI32,
-}
-
-impl TaskCell {
-    fn set(&self, task: &Task) {
-        for (cell, &word) in self.comm.iter().zip(&task.comm) {
-            cell.store(word, Ordering::Relaxed);
-        }
-        self.pid.store(task.pid, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Task {
-        Task {
-            comm: [
-                self.comm[0].load(Ordering::Relaxed),
-                self.comm[1].load(Ordering::Relaxed),
-            ],
-            pid: self.pid.load(Ordering::Relaxed),
-        }
-    }
 }
 
 /// One failure of one folio, as the hook that saw it tells it.
@@ -82,18 +62,23 @@ pub struct Failure {
     pub task: Task,
 }
 
-/// What is remembered of one marked folio.
+/// What is remembered of one marked folio: two cache lines.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C, align(64))]
 pub struct Record {
     state: AtomicU32,
     /// Next in the free list, as index + 1.
     next: AtomicU32,
+    /// Of all that changes while the folio is marked.
+    version: AtomicU64,
     pfn: AtomicU64,
     first: AtomicU64,
     last: AtomicU64,
+    /// A bit for each stack of puts seen, out of 64.
+    put_stacks: AtomicU64,
     /// Pages that are still marked with this record.
     pages: AtomicU32,
-    /// order, reason and stage, a byte each.
+    /// order, reason and stage, a byte each, and [`AGAIN`].
     kind: AtomicU32,
     err: AtomicI32,
     count: AtomicI32,
@@ -103,9 +88,33 @@ pub struct Record {
     dropped: AtomicU32,
     stack: AtomicU32,
     put_stack: AtomicU32,
-    task: TaskCell,
-    put_task: TaskCell,
+    pid: AtomicI32,
+    put_pid: AtomicI32,
+    comm: Comm,
+    put_comm: Comm,
 }
+
+type Comm = [AtomicU64; 2];
+
+/// Sets a task that is changed while it is read, under a version.
+pub(super) fn set_task(comm: &[AtomicU64], pid: &AtomicI32, task: &Task) {
+    for (cell, &word) in comm.iter().zip(&task.comm) {
+        cell.store(word, Ordering::Relaxed);
+    }
+    pid.store(task.pid, Ordering::Relaxed);
+}
+
+/// Reads what [`set_task`] has set.
+pub(super) fn get_task(comm: &[AtomicU64], pid: &AtomicI32) -> Task {
+    let word = |i: usize| comm[i].load(Ordering::Relaxed);
+    Task {
+        comm: [word(0), word(1)],
+        pid: pid.load(Ordering::Relaxed),
+    }
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Record>() == 128);
 
 /// A record at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -124,20 +133,20 @@ pub struct Snapshot {
     pub put_stack: u32,
     /// Who made the last put.
     pub put_task: Task,
+    /// All of this was true at one moment; not so if the record changed all the time.
+    pub whole: bool,
 }
 
 impl Record {
-    fn set(&self, f: &Failure) {
+    fn set(&self, f: &Failure, again: u32) {
         self.last.store(f.now, Ordering::Relaxed);
-        self.kind.store(
-            u32::from_le_bytes([f.order, f.reason.0, f.stage as u8, 0]),
-            Ordering::Relaxed,
-        );
+        let kind = u32::from_le_bytes([f.order, f.reason.0, f.stage as u8, 0]);
+        self.kind.store(kind | again, Ordering::Relaxed);
         self.err.store(f.err, Ordering::Relaxed);
         self.count.store(f.count, Ordering::Relaxed);
         self.expected.store(f.expected, Ordering::Relaxed);
         self.stack.store(f.stack, Ordering::Relaxed);
-        self.task.set(&f.task);
+        set_task(&self.comm, &self.pid, &f.task);
     }
 
     /// The folio's first page.
@@ -179,22 +188,42 @@ impl Record {
         self.puts.load(Ordering::Relaxed)
     }
 
-    /// The folio failed once more. Returns how often it has failed now.
+    /// The folio failed once more. Returns how often it has failed now. Context: any.
     pub fn failed_again(&self, f: &Failure) -> u32 {
-        self.set(f);
-        self.attempts.fetch_add(1, Ordering::Relaxed) + 1
+        let mut attempts = 0;
+        version::write(&self.version, Group::First, |alone| {
+            attempts = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+            if alone {
+                self.set(f, AGAIN);
+            }
+        });
+        attempts
     }
 
-    /// A put dropped `refs` references. Context: any.
-    pub fn put(&self, refs: u32, stack: u32, task: &Task) {
-        self.puts.fetch_add(1, Ordering::Relaxed);
-        self.dropped.fetch_add(refs, Ordering::Relaxed);
-        self.put_stack.store(stack, Ordering::Relaxed);
-        self.put_task.set(task);
+    /// A put dropped `refs` references. True if the folio had no put with this stack yet; of two
+    /// stacks that share one of 64 bits the second is taken for the first. Context: any.
+    pub fn put(&self, refs: u32, stack: u32, task: &Task) -> bool {
+        let bit = 1 << (stack.wrapping_mul(0x9e37_79b9) >> 26);
+        let mut known = 0;
+        version::write(&self.version, Group::Second, |alone| {
+            self.puts.fetch_add(1, Ordering::Relaxed);
+            self.dropped.fetch_add(refs, Ordering::Relaxed);
+            known = self.put_stacks.fetch_or(bit, Ordering::Relaxed);
+            if alone {
+                self.put_stack.store(stack, Ordering::Relaxed);
+                set_task(&self.put_comm, &self.put_pid, task);
+            }
+        });
+        known & bit == 0
     }
 
-    /// Everything, for a reader.
+    /// Everything, for a reader. Context: any, but may take a while.
     pub fn snapshot(&self) -> Snapshot {
+        let (snapshot, whole) = version::read(&self.version, || self.read());
+        Snapshot { whole, ..snapshot }
+    }
+
+    fn read(&self) -> Snapshot {
         Snapshot {
             failure: Failure {
                 pfn: self.pfn(),
@@ -206,14 +235,15 @@ impl Record {
                 expected: self.expected.load(Ordering::Relaxed),
                 now: self.last.load(Ordering::Relaxed),
                 stack: self.stack.load(Ordering::Relaxed),
-                task: self.task.get(),
+                task: get_task(&self.comm, &self.pid),
             },
             first: self.first(),
             attempts: self.attempts.load(Ordering::Relaxed),
             puts: self.puts(),
             dropped: self.dropped.load(Ordering::Relaxed),
             put_stack: self.put_stack.load(Ordering::Relaxed),
-            put_task: self.put_task.get(),
+            put_task: get_task(&self.put_comm, &self.put_pid),
+            whole: false,
         }
     }
 }
@@ -221,7 +251,12 @@ impl Record {
 struct Chunk([Record; CHUNK_LEN as usize]);
 
 // SAFETY: All fields are atomics; zero is a free record that is in no list.
-unsafe impl Zeroed for Chunk {}
+unsafe impl Zeroed for Chunk {
+    #[cfg(loom)]
+    fn zeroed() -> Self {
+        Chunk(core::array::from_fn(|_| Record::default()))
+    }
+}
 
 /// The records, by index.
 pub struct Records {
@@ -233,13 +268,17 @@ pub struct Records {
     cap: AtomicU32,
     live: AtomicU32,
     chunks_made: AtomicU32,
+    /// Whose turn it is to be evicted.
+    hand: AtomicU32,
 }
 
 /// Why there is no record for a folio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// All records are in use.
+    /// As many folios as allowed, and none could be evicted.
     Full,
+    /// As many blocks as allowed, and the empty ones are not given back yet.
+    Blocks,
     /// No memory.
     NoMemory,
     /// The pfn is beyond what the tables can hold.
@@ -294,15 +333,18 @@ impl Drop for User<'_> {
 }
 
 impl Records {
-    /// No records, and room for none.
-    pub const fn new() -> Self {
-        Records {
-            chunks: Table::new(),
-            free: AtomicU64::new(0),
-            fresh: AtomicU32::new(0),
-            cap: AtomicU32::new(0),
-            live: AtomicU32::new(0),
-            chunks_made: AtomicU32::new(0),
+    const_unless_loom! {
+        /// No records, and room for none.
+        pub fn new() -> Self {
+            Records {
+                chunks: Table::new(),
+                free: AtomicU64::new(0),
+                fresh: AtomicU32::new(0),
+                cap: AtomicU32::new(0),
+                live: AtomicU32::new(0),
+                chunks_made: AtomicU32::new(0),
+                hand: AtomicU32::new(0),
+            }
         }
     }
 
@@ -358,6 +400,28 @@ impl Records {
     /// The live record with the lowest index from `index` on, for readers that go through all.
     pub fn next(&self, index: u32) -> Option<User<'_>> {
         (index..self.fresh.load(Ordering::Acquire)).find_map(|i| self.get(i))
+    }
+
+    /// The record whose folio is to make room for another one, if there is any.
+    ///
+    /// A hand goes round over the records. A folio that failed again since the hand was there last
+    /// is passed over, [`PASSED_OVER`] of them at most at a time.
+    pub(super) fn victim(&self) -> Option<User<'_>> {
+        let len = self.fresh.load(Ordering::Acquire);
+        let mut passed = 0;
+        // Round twice, and all were seen without what saves them.
+        for _ in 0..len.saturating_mul(2).min(4 * PASSED_OVER) {
+            let turn = self.hand.fetch_add(1, Ordering::Relaxed);
+            let Some(user) = self.get(turn.checked_rem(len)?) else {
+                continue;
+            };
+            let again = user.kind.fetch_and(!AGAIN, Ordering::Relaxed) & AGAIN != 0;
+            if !again || passed == PASSED_OVER {
+                return Some(user);
+            }
+            passed += 1;
+        }
+        None
     }
 
     fn pop(&self) -> Option<(&Record, u32)> {
@@ -442,9 +506,10 @@ impl Records {
         record.pages.store(0, Ordering::Relaxed);
         record.puts.store(0, Ordering::Relaxed);
         record.dropped.store(0, Ordering::Relaxed);
+        record.put_stacks.store(0, Ordering::Relaxed);
         record.put_stack.store(0, Ordering::Relaxed);
-        record.put_task.set(&Task::default());
-        record.set(failure);
+        set_task(&record.put_comm, &record.put_pid, &Task::default());
+        record.set(failure, 0);
         self.live.fetch_add(1, Ordering::Relaxed);
         // Publishes the fields above to whoever becomes a user.
         record.state.store(LIVE | 1, Ordering::Release);
@@ -477,6 +542,7 @@ impl Records {
         self.fresh.store(0, Ordering::Relaxed);
         self.live.store(0, Ordering::Relaxed);
         self.chunks_made.store(0, Ordering::Relaxed);
+        self.hand.store(0, Ordering::Relaxed);
     }
 }
 

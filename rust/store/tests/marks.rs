@@ -1,94 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Host tests: units, properties against plain models, and threads.
+//! Marks and their records.
 
-use super::depot::{Depot, Handle, MAX_FRAMES, POOL_BYTES};
-use super::memory::{Memory, Zeroed};
-use super::page_ext::{Marked, PageExt, BLOCK_LEN};
-use super::reason::{Cause, Reason, ReasonSet, Stage};
-use super::record::{Failure, Lost, Task};
+use super::records::bit;
+use super::{drain, failure, number, page_ext, random, Host, Meeting};
+use crate::page_ext::{Marked, BLOCK_LEN};
+use crate::reason::{Cause, Stage};
+use crate::record::{Failure, Lost, Record, Task};
 use proptest::prelude::*;
-use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-/// The host's memory, of which only so many allocations can be had, and which knows what is out.
-struct Host {
-    left: AtomicI64,
-    out: AtomicI64,
-}
-
-impl Host {
-    fn new(left: i64) -> Self {
-        Host {
-            left: AtomicI64::new(left),
-            out: AtomicI64::new(0),
-        }
-    }
-
-    fn out(&self) -> i64 {
-        self.out.load(Ordering::Relaxed)
-    }
-}
-
-impl Memory for Host {
-    fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
-        if self.left.fetch_sub(1, Ordering::Relaxed) <= 0 {
-            return None;
-        }
-        self.out.fetch_add(size_of::<T>() as i64, Ordering::Relaxed);
-        // SAFETY: No T of the store is of size zero.
-        NonNull::new(unsafe { alloc_zeroed(Layout::new::<T>()) }.cast())
-    }
-
-    unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
-        self.out.fetch_sub(size_of::<T>() as i64, Ordering::Relaxed);
-        // SAFETY: From `alloc`, as the caller promises.
-        unsafe { dealloc(p.as_ptr().cast(), Layout::new::<T>()) };
-    }
-}
-
-fn failure(pfn: u64, order: u8) -> Failure {
-    Failure {
-        pfn,
-        order,
-        reason: Reason(6),
-        stage: Stage::Migrate,
-        err: 1,
-        count: 4,
-        expected: 3,
-        now: 1000,
-        stack: 7,
-        task: Task {
-            comm: [1, 2],
-            pid: 3,
-        },
-    }
-}
-
-fn page_ext(cap: u32) -> PageExt {
-    let marks = PageExt::new();
-    marks.configure(cap, 12345);
-    marks
-}
-
-fn number(pfn: u64) -> usize {
-    (pfn / BLOCK_LEN) as usize + 12345
-}
-
-fn drain(marks: &PageExt, mem: &Host) -> usize {
-    let mut closed = 0;
-    // SAFETY: The test is the only user.
-    unsafe {
-        marks.drain(mem, |_, cause| {
-            assert_eq!(cause, Cause::Forgotten);
-            closed += 1;
-        })
-    };
-    closed
-}
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 #[test]
 fn a_mark_is_found_on_every_page_and_ends_with_the_last() {
@@ -215,9 +137,6 @@ fn what_cannot_be_marked_is_refused_whole() {
         marks.mark(&failure(u64::MAX, 0), &mem, |_, _| ()),
         Err(Lost::Range)
     );
-    marks.mark(&failure(1, 0), &mem, |_, _| ()).expect("room");
-    assert_eq!(marks.mark(&failure(2, 0), &mem, |_, _| ()), Err(Lost::Full));
-    drain(&marks, &mem);
 
     // Whatever allocation fails, nothing stays behind.
     let mut refused = 0;
@@ -246,16 +165,16 @@ fn what_cannot_be_marked_is_refused_whole() {
 
 #[test]
 fn empty_blocks_are_taken_out_and_made_again() {
-    let (marks, mem) = (page_ext(512), Host::new(10_000));
-    for pfn in (0..300 * BLOCK_LEN).step_by(BLOCK_LEN as usize) {
+    let (marks, mem) = (page_ext(4096), Host::new(10_000));
+    for pfn in (0..2400 * BLOCK_LEN).step_by(BLOCK_LEN as usize) {
         marks.mark(&failure(pfn, 0), &mem, |_, _| ()).expect("room");
     }
     assert!(!marks.is_crowded());
     let mut dead = [None; 32];
     assert_eq!(marks.reap(&mut dead), 0, "all are in use");
-    marks.forget(0, 32 * BLOCK_LEN, |_| ());
+    marks.forget(0, 256 * BLOCK_LEN, |_| ());
     assert!(!marks.is_crowded(), "few are empty");
-    marks.forget(0, 299 * BLOCK_LEN, |_| ());
+    marks.forget(0, 2399 * BLOCK_LEN, |_| ());
     assert!(marks.is_crowded());
     let before = marks.bytes();
     assert_eq!(marks.reap(&mut dead), 32);
@@ -267,7 +186,7 @@ fn empty_blocks_are_taken_out_and_made_again() {
         unsafe { marks.free_block(block, &mem) };
     }
     assert!(marks.bytes() < before);
-    assert!(marks.lookup(0).is_some() && marks.lookup(299 * BLOCK_LEN).is_some());
+    assert!(marks.lookup(0).is_some() && marks.lookup(2399 * BLOCK_LEN).is_some());
     assert_eq!(drain(&marks, &mem), 2);
     assert_eq!(mem.out(), 0);
 }
@@ -296,45 +215,96 @@ fn a_thp_marked_again_in_pieces_closes_with_its_last_page() {
 enum Op {
     Mark { pfn: u64, order: u8 },
     Forget { pfn: u64, len: u64 },
-    Put { pfn: u64 },
+    End { pfn: u64 },
+    Put { pfn: u64, stack: u32 },
     Reap,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let pfn = 0u64..256;
+    // Few places, for folios that fail again.
+    let pfn = prop_oneof![0u64..256, (0u64..8).prop_map(|n| n * 32)];
     let op = prop_oneof![
-        4 => (pfn.clone(), 0u8..8).prop_map(|(pfn, order)| Op::Mark { pfn: pfn >> order << order, order }),
-        3 => (pfn.clone(), 1u64..80).prop_map(|(pfn, len)| Op::Forget { pfn, len }),
-        3 => pfn.prop_map(|pfn| Op::Put { pfn }),
+        5 => (pfn.clone(), prop_oneof![Just(0), 0u8..8])
+            .prop_map(|(pfn, order)| Op::Mark { pfn: pfn >> order << order, order }),
+        1 => (pfn.clone(), 1u64..80).prop_map(|(pfn, len)| Op::Forget { pfn, len }),
+        1 => pfn.clone().prop_map(|pfn| Op::End { pfn }),
+        3 => (pfn, 0u32..100).prop_map(|(pfn, stack)| Op::Put { pfn, stack }),
         1 => Just(Op::Reap),
     ];
     prop::collection::vec(op, 1..120)
 }
 
 /// A mark as the model has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Story {
     head: u64,
     order: u8,
     attempts: u32,
     puts: u32,
     pages: u64,
+    /// Failed again since the hand was there.
+    again: bool,
+    /// Bits of the stacks seen.
+    bits: Vec<u64>,
+    place: usize,
 }
 
-/// The plain model: which story each page belongs to.
-#[derive(Default)]
+/// The plain model: which story each page belongs to, and which stories there is room for.
 struct Model {
     page: HashMap<u64, usize>,
     stories: Vec<Story>,
-    closed: Vec<u64>,
+    closed: Vec<(u64, Cause)>,
+    /// The story in each place where a record was ever made.
+    places: Vec<Option<usize>>,
+    /// Places left, of which the last one is taken first.
+    free: Vec<usize>,
+    hand: usize,
+    cap: usize,
 }
 
 impl Model {
-    fn leave(&mut self, pfn: u64) {
+    fn new(cap: u32) -> Self {
+        Model {
+            page: HashMap::new(),
+            stories: Vec::new(),
+            closed: Vec::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+            cap: cap as usize,
+        }
+    }
+
+    fn leave(&mut self, pfn: u64, cause: Cause) {
         if let Some(story) = self.page.remove(&pfn) {
-            self.stories[story].pages -= 1;
-            if self.stories[story].pages == 0 {
-                self.closed.push(self.stories[story].head);
+            let s = &mut self.stories[story];
+            s.pages -= 1;
+            if s.pages == 0 {
+                self.closed.push((s.head, cause));
+                self.places[s.place] = None;
+                self.free.push(s.place);
+            }
+        }
+    }
+
+    fn end(&mut self, story: usize, cause: Cause) {
+        let mut pages: Vec<u64> = self.page.keys().copied().collect();
+        pages.sort();
+        for pfn in pages {
+            if self.page[&pfn] == story {
+                self.leave(pfn, cause);
+            }
+        }
+    }
+
+    /// The hand goes round: whoever failed again is let off once.
+    fn evict(&mut self) {
+        loop {
+            let place = self.hand % self.places.len();
+            self.hand += 1;
+            let story = self.places[place].expect("none is free");
+            if !std::mem::take(&mut self.stories[story].again) {
+                return self.end(story, Cause::Evicted);
             }
         }
     }
@@ -344,9 +314,18 @@ impl Model {
             let story = &mut self.stories[story];
             if story.head == pfn && story.order == order {
                 story.attempts += 1;
+                story.again = true;
                 return Marked::Again(story.attempts);
             }
         }
+        if self.free.is_empty() && self.places.len() == self.cap {
+            self.evict();
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(self.stories.len());
         let pages = 1 << order;
         self.stories.push(Story {
             head: pfn,
@@ -354,38 +333,54 @@ impl Model {
             attempts: 1,
             puts: 0,
             pages,
+            again: false,
+            bits: Vec::new(),
+            place,
         });
         for p in pfn..pfn + pages {
-            self.leave(p);
+            self.leave(p, Cause::Evicted);
             self.page.insert(p, self.stories.len() - 1);
         }
         Marked::New
+    }
+
+    fn put(&mut self, pfn: u64, stack: u32) -> Option<bool> {
+        let story = &mut self.stories[*self.page.get(&pfn)?];
+        story.puts += 1;
+        let is_new = !story.bits.contains(&bit(stack));
+        story.bits.push(bit(stack));
+        Some(is_new)
     }
 }
 
 proptest! {
     #[test]
-    fn marks_are_what_a_plain_map_says(ops in ops()) {
-        let (marks, mem) = (page_ext(100_000), Host::new(i64::MAX));
-        let mut model = Model::default();
+    fn marks_are_what_a_plain_map_says(ops in ops(), cap in prop_oneof![Just(100_000), 1u32..8]) {
+        let (marks, mem) = (page_ext(cap), Host::new(i64::MAX));
+        let mut model = Model::new(cap);
         let closed = RefCell::new(Vec::new());
+        let close = |r: &Record, cause| closed.borrow_mut().push((r.pfn(), cause));
         for op in ops {
             match op {
                 Op::Mark { pfn, order } => {
-                    let marked = marks.mark(&failure(pfn, order), &mem, |r, _| closed.borrow_mut().push(r.pfn()));
+                    let marked = marks.mark(&failure(pfn, order), &mem, close);
                     prop_assert_eq!(marked, Ok(model.mark(pfn, order)));
                 }
                 Op::Forget { pfn, len } => {
-                    marks.forget(pfn, len, |r| closed.borrow_mut().push(r.pfn()));
-                    (pfn..pfn + len).for_each(|p| model.leave(p));
+                    marks.forget(pfn, len, |r| close(r, Cause::Freed));
+                    (pfn..pfn + len).for_each(|p| model.leave(p, Cause::Freed));
                 }
-                Op::Put { pfn } => {
+                Op::End { pfn } => {
                     if let Some(r) = marks.lookup(pfn) {
-                        r.put(1, 1, &Task::default());
+                        marks.end(&r, |r| close(r, Cause::Unpinned));
                     }
                     if let Some(&story) = model.page.get(&pfn) {
-                        model.stories[story].puts += 1;
+                        model.end(story, Cause::Unpinned);
                     }
+                }
+                Op::Put { pfn, stack } => {
+                    let is_new = marks.lookup(pfn).map(|r| r.put(1, stack, &Task::default()));
+                    prop_assert_eq!(is_new, model.put(pfn, stack));
                 }
                 Op::Reap => {
                     let mut dead = [None; 4];
@@ -397,7 +392,9 @@ proptest! {
                 }
             }
             for pfn in 0..400 {
-                let found = marks.lookup(pfn).map(|r| (r.pfn(), r.order(), r.snapshot().attempts, r.puts()));
+                let found = marks
+                    .lookup(pfn)
+                    .map(|r| (r.pfn(), r.order(), r.snapshot().attempts, r.puts()));
                 let expected = model.page.get(&pfn).map(|&story| {
                     let s = &model.stories[story];
                     (s.head, s.order, s.attempts, s.puts)
@@ -407,6 +404,7 @@ proptest! {
             }
             let live = model.stories.iter().filter(|s| s.pages != 0).count();
             prop_assert_eq!(marks.records().live() as usize, live);
+            prop_assert!(live <= cap as usize);
             prop_assert_eq!(&*closed.borrow(), &model.closed);
         }
         marks.forget(0, 1024, |_| ());
@@ -415,96 +413,6 @@ proptest! {
         drain(&marks, &mem);
         prop_assert_eq!(mem.out(), 0);
     }
-
-    #[test]
-    fn a_depot_gives_back_what_was_saved(
-        stacks in prop::collection::vec(prop::collection::vec(0u64..4, 1..70), 1..200),
-        pools in 1usize..4,
-    ) {
-        let (depot, mem) = (Depot::new(), Host::new(i64::MAX));
-        depot.set_cap(pools * POOL_BYTES);
-        let mut known: BTreeMap<Vec<u64>, (Handle, u32)> = BTreeMap::new();
-        let mut lost = 0;
-        for mut stack in stacks {
-            depot.refill(&mem);
-            let handle = depot.save(&stack);
-            stack.truncate(MAX_FRAMES);
-            match known.get_mut(&stack) {
-                Some((first, hits)) => {
-                    prop_assert_eq!(handle, *first);
-                    *hits += 1;
-                }
-                None if handle == Handle::LOST => lost += 1,
-                None => {
-                    prop_assert!(known.values().all(|&(other, _)| other != handle));
-                    known.insert(stack, (handle, 1));
-                }
-            }
-        }
-        for (stack, &(handle, hits)) in &known {
-            let found = depot.get(handle).expect("stored");
-            prop_assert_eq!(&found.frames().collect::<Vec<_>>(), stack);
-            prop_assert_eq!(found.hits(), hits);
-        }
-        let listed: usize = (0..).map_while(|b| depot.bucket(b)).map(Iterator::count).sum();
-        prop_assert_eq!(listed, known.len());
-        let figures = depot.figures();
-        prop_assert_eq!(figures.stacks as usize, known.len());
-        prop_assert_eq!(figures.lost, lost);
-        prop_assert_eq!(figures.bytes as i64, mem.out());
-        prop_assert!(figures.cap == pools * POOL_BYTES);
-        // SAFETY: The test is the only user.
-        unsafe { depot.drain(&mem) };
-        prop_assert_eq!(mem.out(), 0);
-    }
-
-    #[test]
-    fn any_text_for_reasons_is_names_or_an_error(text in "[a-c,\n ]{0,12}") {
-        let names = ["a", "bc", "c"];
-        let set = ReasonSet::parse(text.as_bytes(), names.iter().map(|n| n.as_bytes()));
-        let words: Vec<_> = text.trim().split(',').map(str::trim).collect();
-        let expected = words.iter().all(|w| names.contains(w));
-        prop_assert_eq!(set.is_ok(), expected);
-        if let Ok(set) = set {
-            for (i, name) in (0u8..).zip(names) {
-                prop_assert_eq!(set.contains(Reason(i)), words.contains(&name));
-            }
-        }
-    }
-}
-
-#[test]
-fn reasons_are_all_or_names() {
-    let names = || ["compaction", "contig_range"].iter().map(|n| n.as_bytes());
-    let all = ReasonSet::parse(b"all\n", names()).expect("all");
-    assert!((0..32).all(|i| all.contains(Reason(i))) && !all.contains(Reason(32)));
-    let one = ReasonSet::parse(b"contig_range\n", names()).expect("one");
-    assert!(one.contains(Reason(1)) && !one.contains(Reason(0)));
-    for bad in [
-        &b""[..],
-        b"\n",
-        b"contig",
-        b"contig_range,",
-        b",",
-        b"all,compaction",
-        b"\0\xff",
-    ] {
-        assert!(ReasonSet::parse(bad, names()).is_err(), "{bad:?}");
-    }
-}
-
-#[test]
-fn a_depot_without_pools_loses_and_counts() {
-    let depot = Depot::new();
-    depot.set_cap(64 * 1024);
-    assert!(depot.wants_refill());
-    assert_eq!(depot.save(&[1, 2]), Handle::LOST);
-    assert_eq!(depot.figures().lost, 1);
-    assert!(depot.get(Handle::LOST).is_none());
-    assert_eq!(depot.save(&[]), Handle::LOST, "not even an empty one");
-    assert_eq!(depot.figures().lost, 2);
-    assert!(!depot.refill(&Host::new(3)), "memory ran out");
-    assert_eq!(depot.save(&[1, 2]), Handle::LOST);
 }
 
 /// Threads that mark, look up, put and forget the same folios: nothing is lost or left over, and a
@@ -518,11 +426,8 @@ fn threads_leave_marks_whole() {
             scope.spawn(move || {
                 let mut x = thread + 1;
                 for _ in 0..20_000 {
-                    x = x
-                        .wrapping_mul(6364136223846793005)
-                        .wrapping_add(1442695040888963407);
-                    let pfn = (x >> 33) % 64 * 4;
-                    match (x >> 60) % 4 {
+                    let pfn = random(&mut x) % 64 * 4;
+                    match random(&mut x) % 4 {
                         // A folio's pfn is in all its fields, for the readers to check.
                         0 => {
                             let f = Failure {
@@ -560,41 +465,129 @@ fn threads_leave_marks_whole() {
     assert_eq!(mem.out(), 0);
 }
 
-/// Threads that save the same stacks get the same handles, and each stack is there once.
+/// Threads that mark, evict, end and forget overlapping folios: each story ends exactly once, or
+/// is there in the end.
 #[test]
-fn threads_store_each_stack_once() {
-    let (depot, mem) = (Depot::new(), Host::new(i64::MAX));
-    depot.set_cap(1 << 20);
-    let handles: Vec<Vec<Handle>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4usize)
-            .map(|thread| {
-                let depot = &depot;
-                scope.spawn(move || {
-                    let mut handles = vec![Handle::LOST; 500];
-                    for i in 0..500usize {
-                        let n = (i * [1, 3, 7, 9][thread]) % 500;
-                        let stack: Vec<u64> =
-                            (0..n as u64 % 20 + 1).map(|f| f + n as u64).collect();
-                        while handles[n] == Handle::LOST {
-                            handles[n] = depot.save(&stack);
+fn threads_end_every_story_once() {
+    const MARKS: u64 = 60_000;
+    let (marks, mem) = (page_ext(12), Host::new(i64::MAX));
+    let count = || (0..MARKS).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
+    let (begun, ended) = (count(), count());
+    let next = AtomicU64::new(0);
+    // A story is known by the time it began at.
+    let close = |r: &Record| {
+        ended[r.first() as usize].fetch_add(1, Ordering::Relaxed);
+    };
+    let evictions = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (marks, mem, begun, next) = (&marks, &mem, &begun, &next);
+            let (close, evictions) = (&close, &evictions);
+            scope.spawn(move || {
+                let mut x = thread;
+                loop {
+                    let order = random(&mut x) % 4;
+                    let pfn = (random(&mut x) % 96) >> order << order;
+                    match random(&mut x) % 8 {
+                        0 => marks.forget(pfn, 1 << order, close),
+                        1 | 2 => {
+                            if let Some(user) = marks.lookup(pfn) {
+                                marks.end(&user, close);
+                            }
+                        }
+                        _ => {
+                            let now = next.fetch_add(1, Ordering::Relaxed);
+                            if now >= MARKS {
+                                break;
+                            }
+                            let f = Failure {
+                                now,
+                                ..failure(pfn, order as u8)
+                            };
+                            let marked = marks.mark(&f, mem, |r, cause| {
+                                assert_eq!(cause, Cause::Evicted);
+                                evictions.fetch_add(1, Ordering::Relaxed);
+                                close(r)
+                            });
+                            if marked == Ok(Marked::New) {
+                                begun[now as usize].fetch_add(1, Ordering::Relaxed);
+                            }
                         }
                     }
-                    handles
-                })
-            })
-            .collect();
-        while threads.iter().any(|t| !t.is_finished()) {
-            depot.refill(&mem);
+                }
+            });
         }
-        threads
-            .into_iter()
-            .map(|t| t.join().expect("no panic"))
-            .collect()
     });
-    assert!(handles.iter().all(|other| *other == handles[0]));
-    let different: std::collections::HashSet<_> = handles[0].iter().collect();
-    assert_eq!(depot.figures().stacks as usize, different.len());
-    // SAFETY: The threads are gone.
-    unsafe { depot.drain(&mem) };
+    assert!(marks.records().live() <= 12);
+    marks.forget(0, 96, close);
+    assert!(marks.is_empty());
+    assert!((0..96).all(|pfn| !marks.maybe_marked(number(pfn))));
+    let sum = |counts: &[AtomicU32]| {
+        let counts = counts.iter().map(|n| n.load(Ordering::Relaxed));
+        counts.collect::<Vec<_>>()
+    };
+    assert_eq!(sum(&begun), sum(&ended));
+    assert!(evictions.into_inner() > 1000);
+    assert_eq!(drain(&marks, &mem), 0);
+    assert_eq!(mem.out(), 0);
+}
+
+/// Threads that end the record of one folio while others forget its pages: one of them is told.
+#[test]
+fn threads_that_end_the_same_record_are_told_once() {
+    let (marks, mem) = (page_ext(4), Host::new(i64::MAX));
+    for _ in 0..2000 {
+        marks.mark(&failure(64, 4), &mem, |_, _| ()).expect("room");
+        let told = AtomicU32::new(0);
+        let close = |_: &Record| {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        let user = marks.lookup(64).expect("marked");
+        std::thread::scope(|scope| {
+            scope.spawn(|| marks.forget(64, 8, close));
+            marks.end(&user, close);
+        });
+        drop(user);
+        assert_eq!(told.into_inner(), 1);
+        assert!(marks.is_empty());
+    }
+    drain(&marks, &mem);
+    assert_eq!(mem.out(), 0);
+}
+
+/// What is marked anew while the old record is ended stays marked, on every page.
+#[test]
+fn ending_a_record_takes_no_page_that_was_marked_meanwhile() {
+    const ROUNDS: u32 = 1_000;
+    let (marks, mem) = (page_ext(3), Host::new(i64::MAX));
+    let here = Meeting::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                here.meet();
+                let thp = marks.lookup(512).expect("marked");
+                here.meet();
+                marks.end(&thp, |_| ());
+                drop(thp);
+                here.meet();
+            }
+        });
+        for _ in 0..ROUNDS {
+            marks.mark(&failure(512, 9), &mem, |_, _| ()).expect("room");
+            here.meet();
+            here.meet();
+            // Page by page side by side with the other thread.
+            for half in [512, 768] {
+                marks
+                    .mark(&failure(half, 8), &mem, |_, _| ())
+                    .expect("room");
+            }
+            here.meet();
+            assert!((512..1024).all(|pfn| marks.lookup(pfn).is_some_and(|r| r.order() == 8)));
+            assert_eq!(marks.records().live(), 2);
+            marks.forget(512, 512, |_| ());
+        }
+    });
+    assert_eq!(drain(&marks, &mem), 0);
     assert_eq!(mem.out(), 0);
 }

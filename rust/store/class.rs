@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether a put is a holder's, or part of the noise that follows every failure. The innermost
+//! function of its stack that tells decides:
+//!
+//! ```text
+//! frames.find_map(|frame| Class::told_by(name_of(frame))).unwrap_or(Class::Holder)
+//! ```
+
+/// Who makes the puts of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Somebody who had the folio.
+    Holder,
+    /// The kernel, trying to move it: unmapping, putting back, looking at it.
+    Migrator,
+    /// A per-CPU batch of the LRU lists being emptied.
+    Lru,
+}
+
+/// Functions in which everything is done to move folios, or to see whether they can be moved.
+/// Whatever they call is the migrator's; a trailing `*` stands for any end. File by file of mm/,
+/// with the names of inlined callers where a compiler may choose otherwise.
+const MIGRATOR: [&str; 28] = [
+    // migrate.c and migrate_device.c
+    "migrate_pages*",
+    "migrate_folio*",
+    "migrate_hugetlbs",
+    "unmap_and_move*",
+    "migrate_misplaced_folio*",
+    "migrate_device_*",
+    "migrate_vma_*",
+    "remove_migration_pte*",
+    "isolate_movable_*",
+    "isolate_folio_to_list",
+    "putback_movable_*",
+    "do_pages_move",
+    // compaction.c
+    "compact_zone*",
+    "isolate_migratepages*",
+    // rmap.c
+    "try_to_migrate*",
+    "try_to_unmap*",
+    // vmscan.c and hugetlb.c
+    "folio_putback_*",
+    // page_alloc.c and page_isolation.c
+    "alloc_contig_*",
+    "__alloc_contig_*",
+    "test_pages_isolated",
+    // memory_hotplug.c and memory-failure.c
+    "offline_pages",
+    "do_migrate_range",
+    "soft_offline_*",
+    "memory_failure",
+    // mempolicy.c
+    "do_mbind",
+    // gup.c: out of CMA, before pages are pinned for long
+    "check_and_migrate_movable_*",
+    "collect_longterm_unpinnable_*",
+    "migrate_longterm_unpinnable_*",
+];
+
+/// Functions that empty the LRU batches of swap.c and mlock.c, also when one is full.
+const LRU: [&str; 6] = [
+    "lru_add_drain*",
+    "lru_add_and_bh_lrus_drain",
+    "folio_batch_move_lru",
+    "__folio_batch_add_and_move",
+    "folio_batch_add_and_move",
+    "mlock_folio_batch",
+];
+
+/// Where an interrupt, a fault or a softirq begins. What it interrupted has no part in it.
+const ENTRY: [&str; 7] = [
+    "asm_common_interrupt",
+    "asm_sysvec_*",
+    "asm_exc_*",
+    "asm_fred_*",
+    "el1h_64_*",
+    "handle_softirqs",
+    "__do_softirq",
+];
+
+impl Class {
+    /// The name used in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Holder => "holder",
+            Class::Migrator => "migrator",
+            Class::Lru => "lru",
+        }
+    }
+
+    /// What a stack is that has this function in it, if that tells; the innermost that does decides,
+    /// and none makes a holder. A compiler's suffix, as in `folio_batch_move_lru.part.0`, does not
+    /// matter.
+    pub fn told_by(function: &str) -> Option<Self> {
+        let plain = function.split('.').next().unwrap_or(function);
+        let is_in = |patterns: &[&str]| {
+            patterns
+                .iter()
+                .any(|pattern| match pattern.strip_suffix('*') {
+                    Some(start) => plain.starts_with(start),
+                    None => plain == *pattern,
+                })
+        };
+        if is_in(&LRU) {
+            Some(Class::Lru)
+        } else if is_in(&MIGRATOR) {
+            Some(Class::Migrator)
+        } else if is_in(&ENTRY) {
+            Some(Class::Holder)
+        } else {
+            None
+        }
+    }
+}
