@@ -31,14 +31,20 @@ module! {
 struct PagePinOwner {
     _tables: sys::debugfs::Dir,
     _scratch: Scratch,
+    _memory: Memory,
 }
 
 /// The scratch of all CPUs, and what hooks leave behind.
 struct Scratch;
 
+/// Where the memory of marks comes from.
+struct Memory;
+
 impl kernel::Module for PagePinOwner {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sys::params::check()?;
+        sys::memory::Marks::init()?;
+        let memory = Memory;
         sys::context::init()?;
         let scratch = Scratch;
         let tables = debugfs::create()?;
@@ -46,6 +52,7 @@ impl kernel::Module for PagePinOwner {
         Ok(PagePinOwner {
             _tables: tables,
             _scratch: scratch,
+            _memory: memory,
         })
     }
 }
@@ -54,5 +61,11 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         hooks::stop();
         sys::context::exit();
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        sys::memory::Marks::exit();
     }
 }

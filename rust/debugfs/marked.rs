@@ -2,12 +2,12 @@
 
 //! `marked`: each folio that is marked now. Position: the record's index.
 
+use super::text::{Comm, Handle, Whole};
 use crate::hooks::{reading, MARKS};
-use crate::store::record::Task;
 use crate::sys::debugfs::{out, Out, Table};
 use crate::sys::{now, params};
 use core::ffi::CStr;
-use core::fmt;
+use kernel::error::Result;
 
 /// The file.
 pub(super) struct Marked;
@@ -15,21 +15,28 @@ pub(super) struct Marked;
 impl Table for Marked {
     const NAME: &'static CStr = c"marked";
 
-    fn find(at: u64) -> Option<u64> {
+    type Open = ();
+
+    fn open() -> Result {
+        Ok(())
+    }
+
+    fn find(_: &(), at: u64) -> Option<u64> {
         let index = u32::try_from(at).ok()?;
         reading(|| MARKS.records().next(index).map(|user| user.index().into()))
     }
 
-    fn show(at: u64, out: &mut Out) {
+    fn show(_: &(), at: u64, out: &mut Out) {
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let Some(r) = reading(|| MARKS.records().get(index).map(|user| user.snapshot())) else {
             return;
         };
         let f = &r.failure;
+        let since = |then: u64| now().saturating_sub(then) / 1000;
         out!(
             out,
             "pfn=0x{:x} order={} reason={} stage={} err={} attempts={} count={} expected={} \
-             puts={} refs={} age_us={} pid={} comm={} stack={} put_pid={} put_comm={} put_stack={}\n\n",
+             puts={} refs={} age_us={} last_us={} pid={} comm={} stack={}",
             f.pfn,
             f.order,
             params::reason_name(f.reason),
@@ -40,32 +47,21 @@ impl Table for Marked {
             f.expected,
             r.puts,
             r.dropped,
-            now().saturating_sub(r.first) / 1000,
+            since(r.first),
+            since(f.now),
             f.task.pid,
             Comm(&f.task),
-            f.stack,
-            r.put_task.pid,
-            Comm(&r.put_task),
-            r.put_stack,
+            Handle(f.stack),
         );
-    }
-}
-
-/// A task's name on one line, whatever it calls itself; `-` if it has none.
-struct Comm<'a>(&'a Task);
-
-impl fmt::Display for Comm<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0.comm.iter().flat_map(|word| word.to_ne_bytes());
-        let mut empty = true;
-        for byte in bytes.take_while(|&byte| byte != 0) {
-            empty = false;
-            let plain = byte.is_ascii_graphic();
-            fmt::Write::write_char(f, if plain { char::from(byte) } else { '_' })?;
+        if r.puts != 0 {
+            out!(
+                out,
+                " put_pid={} put_comm={} put_stack={}",
+                r.put_task.pid,
+                Comm(&r.put_task),
+                Handle(r.put_stack),
+            );
         }
-        if empty {
-            f.write_str("-")?;
-        }
-        Ok(())
+        out!(out, "{}\n\n", Whole(r.whole));
     }
 }

@@ -2,9 +2,12 @@
 
 //! The files in `/sys/kernel/debug/page_pin_owner/`, one source file each.
 
+mod holders;
+mod mark;
 mod marked;
 mod stacks;
 mod stats;
+mod text;
 
 use crate::sys::debugfs::Dir;
 use kernel::error::Result;
@@ -17,7 +20,9 @@ use kernel::error::Result;
 pub(crate) fn create() -> Result<Dir> {
     let dir = Dir::new(c"page_pin_owner")?;
     dir.add::<marked::Marked>();
+    dir.add::<holders::Holders>();
     dir.add::<stacks::Stacks>();
     dir.add::<stats::Stats>();
+    dir.add_commands::<mark::Mark>();
     Ok(dir)
 }

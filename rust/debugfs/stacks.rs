@@ -2,9 +2,11 @@
 
 //! `stacks`: every stack of the depot. Position: its bucket.
 
+use super::text::frames;
 use crate::hooks::{reading, DEPOT};
 use crate::sys::debugfs::{out, Out, Table};
 use core::ffi::CStr;
+use kernel::error::Result;
 
 /// The file.
 pub(super) struct Stacks;
@@ -12,7 +14,13 @@ pub(super) struct Stacks;
 impl Table for Stacks {
     const NAME: &'static CStr = c"stacks";
 
-    fn find(at: u64) -> Option<u64> {
+    type Open = ();
+
+    fn open() -> Result {
+        Ok(())
+    }
+
+    fn find(_: &(), at: u64) -> Option<u64> {
         let first = usize::try_from(at).ok()?;
         reading(|| {
             (first..)
@@ -22,14 +30,11 @@ impl Table for Stacks {
         })
     }
 
-    fn show(at: u64, out: &mut Out) {
+    fn show(_: &(), at: u64, out: &mut Out) {
         reading(|| {
             for stack in DEPOT.bucket(at as usize).into_iter().flatten() {
                 out!(out, "stack={} hits={}\n", stack.handle.0, stack.hits());
-                for frame in stack.frames() {
-                    out.frame(frame);
-                }
-                out!(out, "\n");
+                frames(out, stack.frames());
             }
         });
     }

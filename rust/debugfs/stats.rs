@@ -2,11 +2,13 @@
 
 //! `stats`: every counter, what was lost, memory in use and the caps. One paragraph.
 
-use crate::hooks::stats::{Loss, ENDED, MARKED, PUTS, REPEATED};
+use crate::hooks::stats::{ended, Loss, MARKED, PUTS, PUTS_WITHOUT_STACK, REPEATED};
 use crate::hooks::{is_attached, missed, reading, DEPOT, MARKS};
+use crate::store::reason::Cause;
 use crate::sys::debugfs::{out, Out, Table};
-use crate::sys::params;
+use crate::sys::{memory, params};
 use core::ffi::CStr;
+use kernel::error::Result;
 
 /// The file.
 pub(super) struct Stats;
@@ -14,13 +16,25 @@ pub(super) struct Stats;
 impl Table for Stats {
     const NAME: &'static CStr = c"stats";
 
-    fn find(at: u64) -> Option<u64> {
+    type Open = ();
+
+    fn open() -> Result {
+        Ok(())
+    }
+
+    fn find(_: &(), at: u64) -> Option<u64> {
         (at == 0).then_some(0)
     }
 
-    fn show(_at: u64, out: &mut Out) {
-        let (live, mark_bytes, depot) =
-            reading(|| (MARKS.records().live(), MARKS.bytes(), DEPOT.figures()));
+    fn show(_: &(), _at: u64, out: &mut Out) {
+        let (live, mark_bytes, reserve_bytes, depot) = reading(|| {
+            (
+                MARKS.records().live(),
+                MARKS.bytes(),
+                memory::Marks::bytes(),
+                DEPOT.figures(),
+            )
+        });
         out!(out, "attached={}\n", u8::from(is_attached()));
         out!(out, "marks={live}\nmax_marks={}\n", params::max_marks());
         out!(
@@ -29,13 +43,25 @@ impl Table for Stats {
             MARKED.get(),
             REPEATED.get()
         );
-        out!(out, "puts={}\nended={}\n", PUTS.get(), ENDED.get());
+        for cause in Cause::ALL {
+            out!(out, "{}={}\n", cause.name(), ended(cause).get());
+        }
+        out!(out, "puts={}\n", PUTS.get());
         out!(out, "stacks={}\n", depot.stacks);
         for (loss, name) in Loss::ALL {
             out!(out, "{name}={}\n", loss.get());
         }
-        out!(out, "lost_stacks={}\nlost_calls={}\n", depot.lost, missed());
-        out!(out, "mark_bytes={mark_bytes}\n");
+        out!(
+            out,
+            "lost_stacks={}\nlost_put_stacks={}\nlost_calls={}\n",
+            depot.lost,
+            PUTS_WITHOUT_STACK.get(),
+            missed()
+        );
+        out!(
+            out,
+            "mark_bytes={mark_bytes}\nreserve_bytes={reserve_bytes}\n"
+        );
         out!(
             out,
             "depot_bytes={}\ndepot_wasted_bytes={}\ndepot_cap_bytes={}\n",

@@ -8,6 +8,7 @@
 //! | `isolation` | test_pages_isolated(), fprobe | marks what could not even be isolated |
 //! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
 //! | `page_free` | mm_page_free, tracepoint | ends the story |
+//! | `manual` | the file `mark` | marks and forgets by hand |
 //!
 //! # Attaching
 //!
@@ -24,19 +25,24 @@
 //! Stacks live until unload: events that were recorded refer to them.
 
 mod isolation;
+pub(crate) mod manual;
 mod migrate;
 mod page_free;
 mod page_ref;
 pub(crate) mod stats;
 
 use crate::events;
+use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Stage};
 use crate::store::record::{Failure, Record, Task};
-use crate::store::{page_ext::Marked, Depot, PageExt};
+use crate::store::{Depot, PageExt};
 use crate::sys::context::{Context, Occupied};
-use crate::sys::{self, folio::Page, fprobe, lock::Locked, params};
+use crate::sys::{self, folio::Page, fprobe, lock::Locked, memory::Marks, params};
 use core::ptr::NonNull;
-use kernel::error::{code::EAGAIN, Result};
+use kernel::error::{
+    code::{EAGAIN, EBUSY},
+    Result,
+};
 use kernel::prelude::*;
 use stats::Loss;
 
@@ -127,18 +133,33 @@ fn attach() -> Result {
         DEPOT.set_cap(params::depot_bytes());
         // Without memory for stacks the hooks still report; the stacks are counted as lost.
         DEPOT.refill(&sys::memory::Sleeping);
-        match Hooks::attach() {
+        match open_and_attach() {
             Ok(hooks) => attached.hooks = Some(hooks),
             Err(e) => {
-                sys::tracepoint::synchronize();
-                forget_all();
                 sys::module::put();
                 return Err(e);
             }
         }
     }
     attached.users += 1;
+    drop(attached);
+    max_age_changed();
     Ok(())
+}
+
+/// Makes the memory that marks need, then attaches the hooks.
+fn open_and_attach() -> Result<Hooks> {
+    Marks::open().map_err(refused("the reserve of memory"))?;
+    Hooks::attach().inspect_err(|_| close())
+}
+
+/// Forgets all marks and gives their memory back, when no hook is attached any more.
+fn close() {
+    sys::tracepoint::synchronize();
+    // Readers of the tables and the deferred work take ATTACHED too, which the caller holds.
+    // SAFETY: The hooks are detached and nobody is in them; the rest is excluded as said above.
+    unsafe { MARKS.drain(&Marks, end_of) };
+    Marks::close();
 }
 
 /// Detaches for one event. May sleep.
@@ -153,17 +174,9 @@ fn detach() {
             attached.missed += hooks.missed();
             drop(hooks);
         }
-        sys::tracepoint::synchronize();
-        forget_all();
+        close();
     }
     sys::module::put();
-}
-
-/// Forgets all marks, with no hook attached.
-fn forget_all() {
-    // Readers of the tables and the deferred work take ATTACHED too, which the caller holds.
-    // SAFETY: The hooks are detached and nobody is in them; the rest is excluded as said above.
-    unsafe { MARKS.drain(&sys::memory::Sleeping, end_of) };
 }
 
 /// Ends everything, at unload.
@@ -194,24 +207,69 @@ pub(crate) fn is_attached() -> bool {
     ATTACHED.lock().hooks.is_some()
 }
 
-/// What the hot paths left to do: makes stack pools, takes out empty blocks of marks.
+/// Runs `reader` as [`reading`] does, while hooks are attached and so marks can be made. May sleep.
+///
+/// # Errors
+///
+/// EBUSY if none is.
+fn marking<R>(marker: impl FnOnce() -> Result<R>) -> Result<R> {
+    let attached = ATTACHED.lock();
+    if attached.hooks.is_none() {
+        return Err(EBUSY);
+    }
+    marker()
+}
+
+/// What the hot paths left to do: makes stack pools, takes out empty blocks of marks, fills the
+/// reserve up; and forgets what is too old.
 pub(crate) fn deferred() {
     let attached = ATTACHED.lock();
-    if !attached.allowed {
+    if attached.hooks.is_none() {
         return;
     }
     DEPOT.refill(&sys::memory::Sleeping);
-    while MARKS.is_crowded() {
-        let mut dead = [None::<NonNull<crate::store::page_ext::Block>>; 32];
-        if MARKS.reap(&mut dead) == 0 {
-            break;
+    while MARKS.is_crowded() && reap() {}
+    Marks::fill();
+    if let Some(max_age) = params::max_age() {
+        expire(max_age);
+        sys::deferred::later(EXPIRY_MS);
+    }
+}
+
+/// Gives some empty blocks back, with [`ATTACHED`] held. False if there is none.
+fn reap() -> bool {
+    let mut dead = [None::<NonNull<Block>>; 32];
+    if MARKS.reap(&mut dead) == 0 {
+        return false;
+    }
+    // Whoever looks at a block does so in a probe, with preemption off or in RCU.
+    sys::tracepoint::synchronize();
+    for &block in dead.iter().flatten() {
+        // SAFETY: Taken out by `reap`, and nobody who saw it is left.
+        unsafe { MARKS.free_block(block, &Marks) };
+    }
+    true
+}
+
+/// How often it is looked for folios that are too old.
+const EXPIRY_MS: u32 = 1000;
+
+/// Forgets every folio that was marked `max_age` nanoseconds ago. With [`ATTACHED`] held.
+fn expire(max_age: u64) {
+    let mut index = 0;
+    while let Some(user) = MARKS.records().next(index) {
+        index = user.index() + 1;
+        if sys::now().saturating_sub(user.first()) >= max_age {
+            MARKS.end(&user, |record| end_of(record, Cause::Expired));
         }
-        // Whoever looks at a block does so in a probe, with preemption off or in RCU.
-        sys::tracepoint::synchronize();
-        for block in dead.into_iter().flatten() {
-            // SAFETY: Taken out by `reap`, and nobody who saw it is left.
-            unsafe { MARKS.free_block(block, &sys::memory::Sleeping) };
-        }
+    }
+}
+
+/// Folios may be too old by now. May sleep.
+pub(crate) fn max_age_changed() {
+    // Not when it is given at load: nobody would stop the work if loading failed.
+    if params::max_age().is_some() && is_attached() {
+        sys::deferred::kick();
     }
 }
 
@@ -263,6 +321,17 @@ impl Attempt {
         }
     }
 
+    /// What is not the kernel's attempt, but done by hand.
+    fn by_hand(context: &mut Context, reason: Reason) -> Self {
+        Attempt {
+            reason,
+            stage: Stage::Manual,
+            err: 0,
+            stack: DEPOT.save(context.caller_stack(&[])).0,
+            task: sys::context::task(),
+        }
+    }
+
     /// Marks a folio, or counts a failure more, and reports it. The folio must not be freed
     /// meanwhile; `ours` of its references are our own.
     fn mark(&self, page: Page, ours: i32) {
@@ -283,19 +352,25 @@ impl Attempt {
             stack: self.stack,
             task: self.task,
         };
-        match MARKS.mark(&failure, &sys::memory::Atomic, end_of) {
+        match MARKS.mark(&failure, &Marks, end_of) {
             Ok(Marked::New) => stats::MARKED.count(),
             Ok(Marked::Again(..)) => stats::REPEATED.count(),
-            Err(lost) => return Loss::of(lost).count(),
+            Err(lost) => {
+                Loss::of(lost).count();
+                return sys::deferred::kick();
+            }
         }
         events::report(&failure, folio);
         kick_if_needed();
+        if Marks::is_low() {
+            sys::deferred::kick();
+        }
     }
 }
 
 /// The story of a marked folio ended.
 fn end_of(record: &Record, cause: Cause) {
-    stats::ENDED.count();
+    stats::ended(cause).count();
     events::free(record, cause, sys::now());
 }
 

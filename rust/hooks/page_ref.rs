@@ -9,10 +9,11 @@
 
 use super::{end_of, kick_if_needed, record, stats, DEPOT, MARKS};
 use crate::events;
+use crate::store::depot::Put;
 use crate::store::reason::Cause;
 use crate::sys::context::{self, Text};
 use crate::sys::folio::Page;
-use crate::sys::{self, tracepoint::Probe};
+use crate::sys::{self, params, tracepoint::Probe};
 use core::ffi::CStr;
 use kernel::bindings::page;
 use kernel::error::Result;
@@ -117,27 +118,45 @@ fn put(page: Page, v: c_int, last: bool) {
     let Some(marked) = MARKS.lookup(page.pfn()) else {
         return;
     };
+    let folio = page.read();
+    let (order, unpinned) = (folio.order, folio.is_unpinned());
     if let Some(mut context) = record() {
         let refs = v.unsigned_abs();
-        let stack = DEPOT.save(context.put_stack(&FRAMES)).0;
-        marked.put(refs, stack, &context::task());
+        let age = sys::now().saturating_sub(marked.first());
+        let task = context::task();
+        let stack = DEPOT.save(context.caller_stack(&FRAMES));
+        let is_first = marked.put(refs, stack.0, &task);
         stats::PUTS.count();
+        match DEPOT.get(stack) {
+            Some(stack) => stack.put(&Put {
+                is_first,
+                reason: marked.reason(),
+                age,
+                task,
+            }),
+            None => stats::PUTS_WITHOUT_STACK.count(),
+        }
         let put = events::Put {
-            folio: page.read(),
+            folio,
             refs,
             last,
-            stack,
-            age: sys::now().saturating_sub(marked.first()),
+            stack: stack.0,
+            age,
         };
         events::put(put, marked.reason(), marked.stage());
     }
     drop(marked);
-    if last {
+    // Read twice: a fork or a fault that came between the parts of one look raises them all.
+    let unpinned = || unpinned && params::until_unpinned() && page.read().is_unpinned();
+    let cause = if last {
         // Some folios, hugetlb's, go back to their pool without mm_page_free.
-        let order = page.read().order;
-        MARKS.forget(page.pfn(), 1 << order, |record| {
-            end_of(record, Cause::Freed)
-        });
-    }
+        Cause::Freed
+    } else if unpinned() {
+        Cause::Unpinned
+    } else {
+        return kick_if_needed();
+    };
+    // Only the pages of this folio: what was marked may have been split since.
+    MARKS.forget(page.pfn(), 1 << order, |record| end_of(record, cause));
     kick_if_needed();
 }

@@ -2,6 +2,7 @@
 
 //! Everything that was counted, above all what was lost.
 
+use crate::store::reason::Cause;
 use crate::store::record::Lost;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,8 +31,15 @@ pub(crate) static MARKED: Counter = Counter::new();
 pub(crate) static REPEATED: Counter = Counter::new();
 /// Puts of marked folios.
 pub(crate) static PUTS: Counter = Counter::new();
-/// Stories that ended.
-pub(crate) static ENDED: Counter = Counter::new();
+/// Puts of marked folios whose stack is lost.
+pub(crate) static PUTS_WITHOUT_STACK: Counter = Counter::new();
+
+static ENDED: [Counter; Cause::ALL.len()] = [const { Counter::new() }; Cause::ALL.len()];
+
+/// Stories that ended so.
+pub(crate) fn ended(cause: Cause) -> &'static Counter {
+    &ENDED[cause as usize]
+}
 
 /// What could not be recorded.
 #[derive(Clone, Copy)]

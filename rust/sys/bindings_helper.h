@@ -10,8 +10,10 @@
 
 #include <linux/debugfs.h>
 #include <linux/fprobe.h>
+#include <linux/kallsyms.h>
 #include <linux/mm_types.h>
 #include <linux/seq_file.h>
+#include <linux/sort.h>
 #include <linux/trace_events.h>
 #include <linux/tracepoint.h>
 
@@ -81,6 +83,8 @@ enum ppo_sizes {
 	PPO_SIZE_PAGE	= sizeof(struct page),
 	PPO_SIZE_FOPS	= sizeof(*((struct file *)NULL)->f_op),
 	PPO_SIZE_SEQ_OPS = sizeof(*((struct seq_file *)NULL)->op),
+	PPO_SIZE_SEQ_FILE = sizeof(struct seq_file),
+	PPO_SYMBOL_LEN	= KSYM_SYMBOL_LEN,
 };
 
 /* params.c */
@@ -101,7 +105,9 @@ u64 ppo_memmap_start(void);
 void ppo_folio_read(struct page *page, struct ppo_folio *f);
 struct page *ppo_folio_of_list(struct list_head *entry);
 struct page *ppo_scan(u64 *pfn, u64 end, bool offline);
-void ppo_scan_put(struct page *page);
+struct page *ppo_folio_get(u64 pfn);
+void ppo_folio_put(struct page *page);
+u64 ppo_end_pfn(void);
 bool ppo_isolation_is_offlining(u64 mode);
 
 /* helpers.c: probes */
@@ -129,16 +135,31 @@ u64 ppo_function_size(u64 addr);
 bool ppo_text_is_ours(u64 addr);
 void ppo_task_read(struct ppo_task *task);
 
-/* helpers.c: memory, deferred work, the one mutex */
-void *ppo_zalloc(size_t size, bool may_sleep);
+/* helpers.c: memory of marks */
+int ppo_memory_init(size_t block_size);
+void ppo_memory_exit(void);
+int ppo_reserve_open(size_t unit_size);
+void ppo_reserve_close(void);
+bool ppo_reserve_is_low(void);
+size_t ppo_reserve_bytes(size_t unit_size, size_t block_size);
+void ppo_reserve_fill(void);
+void *ppo_mark_zalloc(size_t size, bool is_block);
+void ppo_mark_free(void *p, bool is_block);
+
+/* helpers.c: other memory, deferred work, the one mutex */
+void *ppo_zalloc(size_t size);
 void ppo_zfree(void *p);
-void ppo_rcu_synchronize(void);
+void *ppo_array_zalloc(size_t n, size_t size);
+void ppo_array_free(void *p);
 void ppo_deferred_kick(void);
+void ppo_deferred_later(unsigned int ms);
 void ppo_deferred_stop(void);
 void ppo_mutex_lock(void);
 void ppo_mutex_unlock(void);
 int ppo_module_get(void);
 void ppo_module_put(void);
+void ppo_symbol(u64 addr, char *buf);
+bool ppo_pause(void);
 void ppo_seq_frame(struct seq_file *m, u64 addr);
 
 /* Rust */
@@ -147,5 +168,9 @@ void ppo_rust_detach(void);
 void ppo_rust_deferred(void);
 int ppo_rust_reasons_set(const char *text);
 int ppo_rust_reasons_get(char *buf, size_t size);
+int ppo_rust_until_set(const char *text);
+int ppo_rust_until_get(char *buf, size_t size);
+int ppo_rust_max_age_set(const char *text);
+int ppo_rust_max_age_get(char *buf, size_t size);
 
 #endif

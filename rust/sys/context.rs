@@ -66,8 +66,8 @@ impl Context {
         }
     }
 
-    /// The stack that led to a put, without our own frames and those of the functions in `hooks`.
-    pub(crate) fn put_stack(&mut self, hooks: &[Text]) -> &[u64] {
+    /// The stack that led here, without our own frames and those of the functions in `hooks`.
+    pub(crate) fn caller_stack(&mut self, hooks: &[Text]) -> &[u64] {
         let frames = self.unwind();
         let first = frames
             .iter()

@@ -11,6 +11,12 @@ pub(crate) fn kick() {
     unsafe { bindings::ppo_deferred_kick() }
 }
 
+/// Has it called in `ms` milliseconds, if it is not to be called earlier. Context: any but NMI.
+pub(crate) fn later(ms: u32) {
+    // SAFETY: A static work item; queueing it twice is harmless.
+    unsafe { bindings::ppo_deferred_later(ms) }
+}
+
 /// Waits until nothing is queued or running. Nobody may kick any more. May sleep.
 pub(crate) fn stop() {
     // SAFETY: Static work items.

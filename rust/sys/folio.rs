@@ -8,6 +8,13 @@ use kernel::bindings::{list_head, page};
 
 pub(crate) use bindings::ppo_folio as State;
 
+impl State {
+    /// True if nobody has more references than the kernel accounts for.
+    pub(crate) fn is_unpinned(&self) -> bool {
+        self.count <= self.expected
+    }
+}
+
 /// A `struct page` of the kernel's; what it stands for may change at any time.
 #[derive(Clone, Copy)]
 pub(crate) struct Page(NonNull<page>);
@@ -89,6 +96,15 @@ pub(crate) unsafe fn on_list(list: *mut list_head) -> impl Iterator<Item = Page>
 pub(crate) struct Held(Page);
 
 impl Held {
+    /// The folio that has `pfn`, if there is such a page and somebody uses it. Context: any but
+    /// NMI.
+    pub(crate) fn get(pfn: u64) -> Option<Self> {
+        // SAFETY: Any number may be asked for.
+        let page = unsafe { bindings::ppo_folio_get(pfn) };
+        // SAFETY: A page of the kernel's.
+        (!page.is_null()).then(|| Held(unsafe { Page::from_raw(page) }))
+    }
+
     /// The folio's head.
     pub(crate) fn page(&self) -> Page {
         self.0
@@ -97,8 +113,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: `held_in` took the reference.
-        unsafe { bindings::ppo_scan_put(self.0 .0.as_ptr()) };
+        // SAFETY: Whoever made it took the reference.
+        unsafe { bindings::ppo_folio_put(self.0 .0.as_ptr()) };
     }
 }
 
@@ -118,4 +134,10 @@ pub(crate) fn held_in(start: u64, end: u64, offline: bool) -> impl Iterator<Item
 pub(crate) fn is_offlining(mode: usize) -> bool {
     // SAFETY: Looks at the number alone.
     unsafe { bindings::ppo_isolation_is_offlining(mode as u64) }
+}
+
+/// The first pfn behind all memory there is. Context: any.
+pub(crate) fn end_pfn() -> u64 {
+    // SAFETY: Looks at the online nodes.
+    unsafe { bindings::ppo_end_pfn() }
 }

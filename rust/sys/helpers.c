@@ -7,13 +7,16 @@
 #include <linux/irq_work.h>
 #include <linux/kallsyms.h>
 #include <linux/memory_hotplug.h>
+#include <linux/mempool.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/page-isolation.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/stacktrace.h>
 #include <linux/tracepoint.h>
 #include <linux/workqueue.h>
@@ -183,9 +186,40 @@ struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
 	return NULL;
 }
 
-void ppo_scan_put(struct page *page)
+/*
+ * The folio that has @pfn, with a reference taken; NULL if nobody uses that page
+ * now, or there is none.
+ */
+struct page *ppo_folio_get(u64 pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct folio *folio;
+
+	if (!page)
+		return NULL;
+	folio = page_folio(page);
+	if (!folio_try_get(folio))
+		return NULL;
+	if (page_folio(page) == folio)
+		return &folio->page;
+	folio_put(folio);
+	return NULL;
+}
+
+void ppo_folio_put(struct page *page)
 {
 	folio_put((struct folio *)page);
+}
+
+/* The first pfn behind all memory there is. */
+u64 ppo_end_pfn(void)
+{
+	unsigned long end = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		end = max(end, node_end_pfn(nid));
+	return end;
 }
 
 /* The third argument of test_pages_isolated(): is the range to go offline? */
@@ -373,16 +407,20 @@ unsigned int ppo_stack_here(unsigned long *frames)
 	return filter_irq_stacks(frames, nr);
 }
 
-/* Length in bytes of the function that starts at @addr, 0 if not known. */
+/* Length in bytes of the function that starts at @addr, 0 if not known. May sleep. */
 u64 ppo_function_size(u64 addr)
 {
-	char name[KSYM_SYMBOL_LEN], *size;
-	unsigned long len;
+	char *name = kmalloc(KSYM_SYMBOL_LEN, GFP_KERNEL);
+	unsigned long len = 0;
+	char *size;
 
+	if (!name)
+		return 0;
 	sprint_symbol(name, addr);
 	size = strstr(name, "+0x0/");
 	if (!size || sscanf(size, "+0x0/%lx", &len) != 1)
-		return 0;
+		len = 0;
+	kfree(name);
 	return len;
 }
 
@@ -399,14 +437,113 @@ void ppo_task_read(struct ppo_task *task)
 }
 
 /*
- * Memory, deferred work, the mutex of attaching
+ * Memory of marks
+ *
+ * Marks are made with preemption off, often when memory is short: what cannot be
+ * had at once comes from a reserve, which a work item fills up again.
+ */
+#define PPO_RESERVE_UNITS	8
+#define PPO_RESERVE_BLOCKS	32
+
+/* kmalloc() would make 512 bytes of the 264 that a block has. */
+static struct kmem_cache *block_cache;
+static mempool_t *unit_reserve, *block_reserve;
+
+int ppo_memory_init(size_t block_size)
+{
+	block_cache = kmem_cache_create("page_pin_owner_block", block_size, 0, 0,
+					NULL);
+	return block_cache ? 0 : -ENOMEM;
+}
+
+void ppo_memory_exit(void)
+{
+	kmem_cache_destroy(block_cache);
+}
+
+/* Make the reserve. May sleep. */
+int ppo_reserve_open(size_t unit_size)
+{
+	unit_reserve = mempool_create_kmalloc_pool(PPO_RESERVE_UNITS, unit_size);
+	block_reserve = mempool_create_slab_pool(PPO_RESERVE_BLOCKS, block_cache);
+	if (unit_reserve && block_reserve)
+		return 0;
+	ppo_reserve_close();
+	return -ENOMEM;
+}
+
+/* Give the reserve back; all that came from it must be back. May sleep. */
+void ppo_reserve_close(void)
+{
+	mempool_destroy(unit_reserve);
+	mempool_destroy(block_reserve);
+	unit_reserve = NULL;
+	block_reserve = NULL;
+}
+
+/*
+ * Zeroed memory for a mark. Context: any but NMI. Never the system's own
+ * reserves: the callers of migrate_pages() may be reclaiming.
+ */
+void *ppo_mark_zalloc(size_t size, bool is_block)
+{
+	mempool_t *reserve = is_block ? block_reserve : unit_reserve;
+	void *p = mempool_alloc(reserve, GFP_NOWAIT | __GFP_NOWARN);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
+void ppo_mark_free(void *p, bool is_block)
+{
+	mempool_free(p, is_block ? block_reserve : unit_reserve);
+}
+
+static bool is_low(const mempool_t *reserve)
+{
+	return data_race(reserve->curr_nr) < reserve->min_nr;
+}
+
+bool ppo_reserve_is_low(void)
+{
+	return is_low(unit_reserve) || is_low(block_reserve);
+}
+
+/* Bytes that are kept ready. */
+size_t ppo_reserve_bytes(size_t unit_size, size_t block_size)
+{
+	if (!unit_reserve)
+		return 0;
+	return data_race(unit_reserve->curr_nr) * unit_size +
+	       data_race(block_reserve->curr_nr) * block_size;
+}
+
+/* mempool_alloc() that may sleep waits for ever: ask for each element ourselves. */
+static void fill(mempool_t *reserve)
+{
+	while (is_low(reserve)) {
+		void *p = reserve->alloc(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY,
+					 reserve->pool_data);
+
+		if (!p)
+			return;
+		mempool_free(p, reserve);
+	}
+}
+
+/* Fill the reserve up as far as there is memory. May sleep. */
+void ppo_reserve_fill(void)
+{
+	fill(unit_reserve);
+	fill(block_reserve);
+}
+
+/*
+ * Other memory, deferred work, the mutex of attaching
  */
 
-/* Never the reserves: the callers of migrate_pages() may be reclaiming. */
-void *ppo_zalloc(size_t size, bool may_sleep)
+void *ppo_zalloc(size_t size)
 {
-	return kzalloc(size, (may_sleep ? GFP_KERNEL : GFP_NOWAIT) |
-			     __GFP_NOWARN | __GFP_NOMEMALLOC);
+	return kzalloc(size, GFP_KERNEL | __GFP_NOWARN);
 }
 
 void ppo_zfree(void *p)
@@ -414,9 +551,15 @@ void ppo_zfree(void *p)
 	kfree(p);
 }
 
-void ppo_rcu_synchronize(void)
+/* For the index of a table, as long as a reader has it open. */
+void *ppo_array_zalloc(size_t n, size_t size)
 {
-	synchronize_rcu();
+	return kvcalloc(n, size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+}
+
+void ppo_array_free(void *p)
+{
+	kvfree(p);
 }
 
 static void deferred_work(struct work_struct *work)
@@ -424,11 +567,11 @@ static void deferred_work(struct work_struct *work)
 	ppo_rust_deferred();
 }
 
-static DECLARE_WORK(ppo_work, deferred_work);
+static DECLARE_DELAYED_WORK(ppo_work, deferred_work);
 
 static void deferred_irq(struct irq_work *work)
 {
-	schedule_work(&ppo_work);
+	mod_delayed_work(system_wq, &ppo_work, 0);
 }
 
 static struct irq_work ppo_irq_work = IRQ_WORK_INIT(deferred_irq);
@@ -439,11 +582,17 @@ void ppo_deferred_kick(void)
 	irq_work_queue(&ppo_irq_work);
 }
 
+/* The same, a while from now. Context: any but NMI. */
+void ppo_deferred_later(unsigned int ms)
+{
+	schedule_delayed_work(&ppo_work, msecs_to_jiffies(ms));
+}
+
 /* Nobody may kick any more. May sleep. */
 void ppo_deferred_stop(void)
 {
 	irq_work_sync(&ppo_irq_work);
-	cancel_work_sync(&ppo_work);
+	cancel_delayed_work_sync(&ppo_work);
 }
 
 static DEFINE_MUTEX(ppo_mutex);
@@ -466,6 +615,19 @@ int ppo_module_get(void)
 void ppo_module_put(void)
 {
 	module_put(THIS_MODULE);
+}
+
+/* The name of the function that @addr lies in; @buf has PPO_SYMBOL_LEN bytes. */
+void ppo_symbol(u64 addr, char *buf)
+{
+	sprint_symbol_no_offset(buf, addr);
+}
+
+/* Let others run; true if the task was told to stop what it does. */
+bool ppo_pause(void)
+{
+	cond_resched();
+	return signal_pending(current);
 }
 
 /* The symbol, never the address: what a reader may see of it, %pS decides. */

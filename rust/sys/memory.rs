@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's memory for the store.
+//! The kernel's memory for the store, and for readers.
 
 use super::bindings;
-use crate::store::memory::{Memory, Zeroed};
-use core::ptr::NonNull;
-
-/// Memory for callers that cannot wait: GFP_NOWAIT, never the emergency reserves.
-pub(crate) struct Atomic;
+use crate::store::memory::{Memory, Table, Zeroed};
+use crate::store::page_ext::Block;
+use core::mem::size_of;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{null_mut, NonNull};
+use kernel::error::{code::ENOMEM, to_result, Result};
 
 /// Memory for callers that may sleep: GFP_KERNEL.
 pub(crate) struct Sleeping;
 
-fn alloc<T: Zeroed>(may_sleep: bool) -> Option<NonNull<T>> {
-    // SAFETY: `may_sleep` is the caller's context; kzalloc aligns powers of two naturally.
-    NonNull::new(unsafe { bindings::ppo_zalloc(core::mem::size_of::<T>(), may_sleep) }.cast())
-}
-
-impl Memory for Atomic {
+impl Memory for Sleeping {
     fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
-        alloc(false)
+        // SAFETY: The caller may sleep; kzalloc aligns powers of two naturally.
+        NonNull::new(unsafe { bindings::ppo_zalloc(size_of::<T>()) }.cast())
     }
 
     unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
@@ -28,13 +25,181 @@ impl Memory for Atomic {
     }
 }
 
-impl Memory for Sleeping {
+/// What all memory of marks but blocks is made of.
+const UNIT: usize = size_of::<Table<Block>>();
+const BLOCK: usize = size_of::<Block>();
+
+/// Memory for marks, made with preemption off: GFP_NOWAIT, then what was kept ready for when that
+/// has nothing.
+pub(crate) struct Marks;
+
+impl Marks {
+    /// True if `T` is a block; nothing else but units is asked for.
+    const fn is_block<T>() -> bool {
+        assert!(size_of::<T>() == BLOCK || size_of::<T>() == UNIT);
+        size_of::<T>() == BLOCK
+    }
+
+    /// Makes ready what [`Marks::open`] needs. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(crate) fn init() -> Result {
+        // SAFETY: Called once, at load.
+        to_result(unsafe { bindings::ppo_memory_init(BLOCK) })
+    }
+
+    /// The reverse. May sleep.
+    pub(crate) fn exit() {
+        // SAFETY: Called once, at unload, with the reserve closed.
+        unsafe { bindings::ppo_memory_exit() };
+    }
+
+    /// Makes the reserve, without which there is no memory for marks. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(crate) fn open() -> Result {
+        // SAFETY: Called when it is closed, before the hooks are attached.
+        to_result(unsafe { bindings::ppo_reserve_open(UNIT) })
+    }
+
+    /// Gives the reserve back. May sleep. All that came from it must be back.
+    pub(crate) fn close() {
+        // SAFETY: Called when it is open, after the hooks were detached and all was given back.
+        unsafe { bindings::ppo_reserve_close() };
+    }
+
+    /// Fills the reserve up. May sleep. It must be open.
+    pub(crate) fn fill() {
+        // SAFETY: It is open.
+        unsafe { bindings::ppo_reserve_fill() };
+    }
+
+    /// True if [`Marks::fill`] has something to do. Context: any; it must be open.
+    pub(crate) fn is_low() -> bool {
+        // SAFETY: It is open.
+        unsafe { bindings::ppo_reserve_is_low() }
+    }
+
+    /// Bytes kept ready. It must not be closed meanwhile.
+    pub(crate) fn bytes() -> usize {
+        // SAFETY: Reads two numbers, if it is open.
+        unsafe { bindings::ppo_reserve_bytes(UNIT, BLOCK) }
+    }
+}
+
+impl Memory for Marks {
     fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
-        alloc(true)
+        let is_block = const { Self::is_block::<T>() };
+        // SAFETY: The reserve is open as long as there are hooks, and has elements of this size.
+        NonNull::new(unsafe { bindings::ppo_mark_zalloc(size_of::<T>(), is_block) }.cast())
     }
 
     unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
-        // SAFETY: As above; both kinds come from the same allocator.
-        unsafe { bindings::ppo_zfree(p.as_ptr().cast()) }
+        let is_block = const { Self::is_block::<T>() };
+        // SAFETY: The caller promises that `p` came from `alloc` and is no longer used.
+        unsafe { bindings::ppo_mark_free(p.as_ptr().cast(), is_block) }
     }
+}
+
+/// A list of some plain type that can hold so many and no more.
+pub(crate) struct Array<T: Copy> {
+    items: *mut T,
+    cap: usize,
+    len: usize,
+}
+
+// SAFETY: It owns its items.
+unsafe impl<T: Copy + Send> Send for Array<T> {}
+
+impl<T: Copy> Array<T> {
+    /// An empty list with room for `cap`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(crate) fn new(cap: usize) -> Result<Self> {
+        const { assert!(core::mem::align_of::<T>() <= 8) };
+        if cap == 0 {
+            return Ok(Array {
+                items: null_mut(),
+                cap,
+                len: 0,
+            });
+        }
+        // SAFETY: The caller may sleep. C looks for an overflow.
+        let items = unsafe { bindings::ppo_array_zalloc(cap, size_of::<T>()) };
+        if items.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(Array {
+            items: items.cast(),
+            cap,
+            len: 0,
+        })
+    }
+
+    /// Adds an item. False if there is no room.
+    pub(crate) fn push(&mut self, item: T) -> bool {
+        if self.len == self.cap {
+            return false;
+        }
+        // SAFETY: There is room for `cap` items.
+        unsafe { self.items.add(self.len).write(item) };
+        self.len += 1;
+        true
+    }
+}
+
+impl<T: Copy> Deref for Array<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: So many were written.
+        unsafe { core::slice::from_raw_parts(self.items, self.len) }
+    }
+}
+
+impl<T: Copy> DerefMut for Array<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        if self.len == 0 {
+            return &mut [];
+        }
+        // SAFETY: So many were written, and they are ours.
+        unsafe { core::slice::from_raw_parts_mut(self.items, self.len) }
+    }
+}
+
+impl<T: Copy> Drop for Array<T> {
+    fn drop(&mut self) {
+        // SAFETY: From `new`, or null.
+        unsafe { bindings::ppo_array_free(self.items.cast()) };
+    }
+}
+
+/// Sorts with the kernel's own sort, which needs neither recursion nor scratch.
+pub(crate) fn sort<T: Copy + Ord>(items: &mut [T]) {
+    unsafe extern "C" fn compare<T: Ord>(
+        a: *const kernel::ffi::c_void,
+        b: *const kernel::ffi::c_void,
+    ) -> kernel::ffi::c_int {
+        // SAFETY: sort() hands over items of the slice.
+        unsafe { (*a.cast::<T>()).cmp(&*b.cast::<T>()) as kernel::ffi::c_int }
+    }
+    // SAFETY: So many items of that size, which may be moved about.
+    unsafe {
+        bindings::sort(
+            items.as_mut_ptr().cast(),
+            items.len(),
+            size_of::<T>(),
+            Some(compare::<T>),
+            None,
+        )
+    };
 }

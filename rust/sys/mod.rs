@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod params;
+pub(crate) mod symbol;
 pub(crate) mod trace;
 pub(crate) mod tracepoint;
 
@@ -53,6 +54,13 @@ assert_size! {
     kernel::bindings::page => ppo_sizes_PPO_SIZE_PAGE,
     kernel::bindings::file_operations => ppo_sizes_PPO_SIZE_FOPS,
     kernel::bindings::seq_operations => ppo_sizes_PPO_SIZE_SEQ_OPS,
+    kernel::bindings::seq_file => ppo_sizes_PPO_SIZE_SEQ_FILE,
+}
+
+/// Lets others run. True if the task was told to stop what it does. May sleep.
+pub(crate) fn pause() -> bool {
+    // SAFETY: The caller may sleep.
+    unsafe { bindings::ppo_pause() }
 }
 
 /// Nanoseconds of the monotonic clock. Context: any, NMI included.

@@ -20,20 +20,26 @@ unsigned int ppo_stack_depth = 16;
 module_param_named(stack_depth, ppo_stack_depth, uint, 0444);
 MODULE_PARM_DESC(stack_depth, "Frames kept of a stack, 1-64 (default 16)");
 
-static int reasons_set(const char *val, const struct kernel_param *kp)
-{
-	return ppo_rust_reasons_set(val);
-}
+/* A parameter that Rust reads and writes, and that may be changed at any time. */
+#define PPO_PARAM(name, desc)							\
+	static int name##_set(const char *val, const struct kernel_param *kp)	\
+	{									\
+		return ppo_rust_##name##_set(val);				\
+	}									\
+										\
+	static int name##_get(char *buffer, const struct kernel_param *kp)	\
+	{									\
+		return ppo_rust_##name##_get(buffer, PAGE_SIZE);		\
+	}									\
+										\
+	static const struct kernel_param_ops name##_ops = {			\
+		.set = name##_set,						\
+		.get = name##_get,						\
+	};									\
+										\
+	module_param_cb(name, &name##_ops, NULL, 0644);				\
+	MODULE_PARM_DESC(name, desc)
 
-static int reasons_get(char *buffer, const struct kernel_param *kp)
-{
-	return ppo_rust_reasons_get(buffer, PAGE_SIZE);
-}
-
-static const struct kernel_param_ops reasons_ops = {
-	.set = reasons_set,
-	.get = reasons_get,
-};
-
-module_param_cb(reasons, &reasons_ops, NULL, 0644);
-MODULE_PARM_DESC(reasons, "Reasons to mark folios for: 'all' (default) or names, comma-separated");
+PPO_PARAM(reasons, "Reasons to mark folios for: 'all' (default) or names, comma-separated");
+PPO_PARAM(until, "Until when a folio is traced: 'free' (default) or 'unpinned'");
+PPO_PARAM(max_age, "Seconds after which a folio is forgotten, 0 (default): never");

@@ -5,13 +5,20 @@
 use super::bindings;
 use crate::store::reason::{Reason, ReasonSet};
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::error::{code::EINVAL, Result};
 use kernel::ffi::{c_char, c_int};
 use kernel::prelude::*;
 
 /// Reasons to mark folios for.
 static REASONS: AtomicU32 = AtomicU32::new(ReasonSet::ALL.0);
+
+/// A folio is forgotten as soon as its references are back to what is expected.
+static UNTIL_UNPINNED: AtomicBool = AtomicBool::new(false);
+
+/// Seconds after which a folio is forgotten, 0: never.
+static MAX_AGE: AtomicU32 = AtomicU32::new(0);
 
 fn names() -> &'static [*const c_char] {
     // SAFETY: A constant array of this length in C.
@@ -97,6 +104,19 @@ pub(crate) fn check() -> Result {
     }
 }
 
+/// True if a folio is to be forgotten as soon as its references are back to what is expected.
+pub(crate) fn until_unpinned() -> bool {
+    UNTIL_UNPINNED.load(Ordering::Relaxed)
+}
+
+/// Nanoseconds after which a folio is to be forgotten, if any.
+pub(crate) fn max_age() -> Option<u64> {
+    match MAX_AGE.load(Ordering::Relaxed) {
+        0 => None,
+        seconds => Some(u64::from(seconds) * 1_000_000_000),
+    }
+}
+
 fn set_reasons(text: &[u8]) -> Result {
     match ReasonSet::parse(text, name_bytes()) {
         Ok(set) => {
@@ -113,6 +133,72 @@ fn set_reasons(text: &[u8]) -> Result {
     }
 }
 
+fn get_reasons(out: &mut Buffer<'_>) -> core::fmt::Result {
+    let set = ReasonSet(REASONS.load(Ordering::Relaxed));
+    if set == ReasonSet::ALL {
+        return out.write_str("all");
+    }
+    write!(out, "{}", Reasons(set))
+}
+
+fn set_until(text: &[u8]) -> Result {
+    let unpinned = match text.trim_ascii() {
+        b"free" => false,
+        b"unpinned" => true,
+        _ => {
+            pr_err!("until: accepted is 'free' or 'unpinned'\n");
+            return Err(EINVAL);
+        }
+    };
+    UNTIL_UNPINNED.store(unpinned, Ordering::Relaxed);
+    Ok(())
+}
+
+fn get_until(out: &mut Buffer<'_>) -> core::fmt::Result {
+    out.write_str(if until_unpinned() { "unpinned" } else { "free" })
+}
+
+fn set_max_age(text: &[u8]) -> Result {
+    let seconds = core::str::from_utf8(text.trim_ascii())
+        .ok()
+        // No sign: u32's own parser would take a plus.
+        .filter(|text| text.bytes().all(|c| c.is_ascii_digit()))
+        .and_then(|text| text.parse().ok());
+    match seconds {
+        Some(seconds) => {
+            MAX_AGE.store(seconds, Ordering::Relaxed);
+            crate::hooks::max_age_changed();
+            Ok(())
+        }
+        None => {
+            pr_err!("max_age: accepted are seconds, 0 (never) to {}\n", u32::MAX);
+            Err(EINVAL)
+        }
+    }
+}
+
+fn get_max_age(out: &mut Buffer<'_>) -> core::fmt::Result {
+    write!(out, "{}", MAX_AGE.load(Ordering::Relaxed))
+}
+
+/// Prints the names of a set of reasons, comma-separated.
+pub(crate) struct Reasons(pub(crate) ReasonSet);
+
+impl core::fmt::Display for Reasons {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let chosen = (0u8..)
+            .zip(reason_names())
+            .filter(|&(i, _)| self.0.contains(Reason(i)));
+        for (n, (_, name)) in chosen.enumerate() {
+            if n != 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
 /// Prints all names, each after a space.
 struct Names;
 
@@ -122,44 +208,71 @@ impl core::fmt::Display for Names {
     }
 }
 
+/// Text that is no longer than its room.
+struct Buffer<'a> {
+    room: &'a mut [u8],
+    len: usize,
+}
+
+impl Write for Buffer<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.len + text.len();
+        let room = self.room.get_mut(self.len..end).ok_or(core::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
 /// # Safety
 ///
 /// `text` must be a C string.
-#[no_mangle]
-unsafe extern "C" fn ppo_rust_reasons_set(text: *const c_char) -> c_int {
-    // SAFETY: The kernel hands over a C string, never null as a value is required.
+unsafe fn set_from_c(text: *const c_char, set: fn(&[u8]) -> Result) -> c_int {
+    // SAFETY: As the caller promises.
     let text = unsafe { CStr::from_ptr(text.cast()) };
-    set_reasons(text.to_bytes()).map_or_else(|e| e.to_errno(), |()| 0)
+    set(text.to_bytes()).map_or_else(|e| e.to_errno(), |()| 0)
 }
 
 /// # Safety
 ///
 /// `buffer` must have room for `size` bytes.
-#[no_mangle]
-unsafe extern "C" fn ppo_rust_reasons_get(buffer: *mut c_char, size: usize) -> c_int {
-    // SAFETY: The kernel gives a buffer of this size.
-    let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast::<u8>(), size) };
-    let set = ReasonSet(REASONS.load(Ordering::Relaxed));
-    let mut len = 0;
-    let mut put = |bytes: &[u8]| {
-        if let Some(room) = buffer.get_mut(len..len + bytes.len()) {
-            room.copy_from_slice(bytes);
-            len += bytes.len();
+unsafe fn get_for_c(
+    buffer: *mut c_char,
+    size: usize,
+    get: fn(&mut Buffer<'_>) -> core::fmt::Result,
+) -> c_int {
+    // SAFETY: As the caller promises.
+    let room = unsafe { core::slice::from_raw_parts_mut(buffer.cast::<u8>(), size) };
+    let mut out = Buffer { room, len: 0 };
+    match get(&mut out).and_then(|()| out.write_str("\n")) {
+        Ok(()) => out.len as c_int,
+        Err(_) => EINVAL.to_errno(),
+    }
+}
+
+/// The two functions that C calls for a parameter, see PPO_PARAM in `params.c`.
+macro_rules! parameter {
+    ($set_c:ident => $set:ident, $get_c:ident => $get:ident) => {
+        /// # Safety
+        ///
+        /// `text` must be a C string.
+        #[no_mangle]
+        unsafe extern "C" fn $set_c(text: *const c_char) -> c_int {
+            // SAFETY: The kernel hands over a C string, never null as a value is required.
+            unsafe { set_from_c(text, $set) }
+        }
+
+        /// # Safety
+        ///
+        /// `buffer` must have room for `size` bytes.
+        #[no_mangle]
+        unsafe extern "C" fn $get_c(buffer: *mut c_char, size: usize) -> c_int {
+            // SAFETY: The kernel gives a buffer of this size.
+            unsafe { get_for_c(buffer, size, $get) }
         }
     };
-    if set == ReasonSet::ALL {
-        put(b"all");
-    } else {
-        let chosen = (0u8..)
-            .zip(name_bytes())
-            .filter(|&(i, _)| set.contains(Reason(i)));
-        for (n, (_, name)) in chosen.enumerate() {
-            if n != 0 {
-                put(b",");
-            }
-            put(name);
-        }
-    }
-    put(b"\n");
-    len as c_int
 }
+
+parameter!(ppo_rust_reasons_set => set_reasons, ppo_rust_reasons_get => get_reasons);
+parameter!(ppo_rust_until_set => set_until, ppo_rust_until_get => get_until);
+parameter!(ppo_rust_max_age_set => set_max_age, ppo_rust_max_age_get => get_max_age);
