@@ -18,11 +18,6 @@ shmem gup      migrate 1024 unpin_user_pages(_dirty_lock)?
 anon  gup      isolate 1024 unpin_user_pages(_dirty_lock)?
 "
 
-# event NAME PFN: the lines of the trace for this event and page
-event() {
-	grep " $1: pfn=$2 " "$T/trace"
-}
-
 # stack_has PATTERN FUNCTION: the first event that matches has FUNCTION in the
 # stack that the kernel printed below it
 stack_has() {

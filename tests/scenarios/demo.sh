@@ -39,7 +39,7 @@ task() {
 	sed 's/ *\[.*//; s/-\([0-9]*\)$/ (pid \1)/' "$1"
 }
 
-plan 5
+plan 6
 echo "| The module is loaded and its events are enabled:"
 run "insmod /page_pin_owner.ko"
 run "echo 1 > $EVENTS/enable"
@@ -72,8 +72,11 @@ check "the put is recorded" test -s /tmp/put
 echo "| Some time later the page comes free. Who had it?"
 echo "| # cat $T/trace"
 show </tmp/put
-echo "| # cat $D/stacks"
-stack "$(field stack /tmp/put)" | tee /tmp/stack | show
+echo "| Or in one file, holders first, most folios first:"
+echo "| # cat $D/holders"
+sed '/^$/q' "$D/holders" | tee /tmp/stack | show
+check "the table of holders begins with it" \
+	grep -q "^folios=1 .* class=holder stack=$(field stack /tmp/put)\$" /tmp/stack
 
 path=$(sed -n 's/^ \([^+]*\)+.*/\1() <- /p' /tmp/stack | head -n 3 | tr -d '\n')
 extra=$(($(field count /tmp/report) - $(field expected /tmp/report)))

@@ -149,3 +149,77 @@ unhold() {
 	exec 9>&-
 	wait "$HOLDER"
 }
+
+# is_marked PFN: the module has this folio in its table
+is_marked() {
+	grep -q "^pfn=$1 " "$D/marked"
+}
+
+# event NAME PFN: the lines of the trace for this event and page
+event() {
+	grep " $1: pfn=$2 " "$T/trace"
+}
+
+# put_by TASK PFN: a task of this name gave back a reference, says the trace
+put_by() {
+	event page_pin_owner_put "$2" | grep -q "^ *$1-[0-9]"
+}
+
+# address PFN: where HOLDER has this page mapped; nothing if it has not
+address() {
+	local line
+
+	grep -E ' 0 *$|/dev/zero' "/proc/$HOLDER/maps" | while read -r range _; do
+		start=$((0x${range%-*}))
+		line=$(dd if="/proc/$HOLDER/pagemap" bs=8 skip=$((start / 4096)) \
+			count=$(((0x${range#*-} - start) / 4096)) 2>/dev/null |
+			od -A n -v -t x8 -w8 | grep -n -m 1 "$(printf '%013x$' "$1")") || continue
+		echo $((start + (${line%%:*} - 1) * 4096))
+		break
+	done
+}
+
+# look PFN: have somebody else take a reference to a page of HOLDER's, and give it
+# back at once; fails if the page is not mapped
+look() {
+	local where
+
+	where=$(address "$1")
+	[ -n "$where" ] &&
+		dd if="/proc/$HOLDER/mem" of=/dev/null bs=1 count=1 skip="$where" 2>/dev/null
+}
+
+# told: what the module has told the log since dmesg -c, without the time
+told() {
+	dmesg | sed -n 's/^\[[^]]*\] \(page_pin_owner: .*\)/\1/p'
+}
+
+# refuses FILE TEXT ERROR: what echo -e makes of TEXT is not taken by FILE, which gets
+# it in one write, for this reason
+refuses() {
+	local message
+
+	# shellcheck disable=SC3036 # busybox has -e
+	if echo -ne "$2" 2>/tmp/refuses.log >"$1"; then
+		echo "'$2' is accepted"
+		return 1
+	fi
+	read -r message </tmp/refuses.log
+	case $message in
+	*": $3") ;;
+	*)
+		echo "'$2': $message"
+		return 1
+		;;
+	esac
+}
+
+# refuses_and_tells FILE TEXT ERROR LINE: and there is one line in the log, which is
+# like LINE
+refuses_and_tells() {
+	dmesg -c >/dev/null
+	refuses "$1" "$2" "$3" || return 1
+	told >/tmp/told
+	cat /tmp/told
+	[ "$(wc -l </tmp/told)" -eq 1 ] && grep -q "^page_pin_owner: $4" /tmp/told
+}

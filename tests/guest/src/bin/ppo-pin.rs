@@ -26,8 +26,11 @@ struct Args {
     #[arg(long = "by", value_enum)]
     mechanism: Mechanism,
     /// How many
-    #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=65536))]
+    #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1 << 20))]
     pages: usize,
+    /// Do not say which
+    #[arg(long)]
+    quiet: bool,
 }
 
 fn main() -> ExitCode {
@@ -44,9 +47,11 @@ fn run(args: &Args) -> Result<()> {
     let memory = args.memory.map_in_cma(args.pages)?;
     let pin = args.mechanism.pin(&memory)?;
     let mut line = "pinned".to_owned();
-    // Asked for now: taking the references may have moved the pages.
-    for pfn in memory.pfns()? {
-        write!(line, " pfn={pfn:#x}")?;
+    if !args.quiet {
+        // Asked for now: taking the references may have moved the pages.
+        for pfn in memory.pfns()? {
+            write!(line, " pfn={pfn:#x}")?;
+        }
     }
     println!("{line}");
 

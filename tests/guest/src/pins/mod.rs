@@ -23,7 +23,7 @@ pub trait Pin {
 pub enum Mechanism {
     /// Not at all: the control run
     None,
-    /// vmsplice(2) into a pipe: FOLL_GET
+    /// vmsplice(2) into pipes: FOLL_GET
     Vmsplice,
     /// process_vm_readv(2) that stands still in a user fault: FOLL_PIN
     Gup,
@@ -36,7 +36,7 @@ impl Mechanism {
     pub fn pin(self, memory: &Mapping) -> Result<Box<dyn Pin>> {
         Ok(match self {
             Self::None => Box::new(none::Unpinned),
-            Self::Vmsplice => Box::new(vmsplice::Pipe::pin(memory)?),
+            Self::Vmsplice => Box::new(vmsplice::Pipes::pin(memory)?),
             Self::Gup => Box::new(gup::StuckRead::pin(memory)?),
             Self::Longterm => Box::new(longterm::GupTest::pin(memory)?),
         })

@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# 100 000 folios fail to migrate in one system call. Whatever the caps, the records,
+# and all that is counted as lost or evicted, add up to what the kernel itself says
+# has failed, and the tables stay readable.
+# vm: --mem 2048 --nodes 2 --append cma=0 --timeout 300
+# shellcheck shell=dash source-path=SCRIPTDIR
+
+. ./lib.sh
+
+PAGES=100000
+
+# kernel_failed: pages that the kernel could not migrate since boot, by its own count
+kernel_failed() {
+	sed -n 's/^pgmigrate_fail //p' /proc/vmstat
+}
+
+# sum PATTERN: the sum of the figures whose names match
+sum() {
+	awk -F = -v pattern="^($1)$" '$1 ~ pattern { n += $2 } END { print n + 0 }' "$D/stats"
+}
+
+# histogram EVENT: how often it came, from its trigger
+histogram() {
+	awk '/^ *Hits:/ { print $2 }' "$EVENTS/$1/hist"
+}
+
+# triggers [!]: count reports and ends in the kernel; with ! no more
+triggers() {
+	echo "$1hist:keys=reason" >"$EVENTS/report_page_pinners/trigger"
+	echo "$1hist:keys=cause" >"$EVENTS/page_pin_owner_free/trigger"
+}
+
+# storm: have all pages fail, with the kernel's count of it in $fail_count
+storm() {
+	before=$(kernel_failed)
+	ppo-move "$HOLDER" 0 1 >/tmp/not_moved
+	fail_count=$(($(kernel_failed) - before))
+	echo "# $fail_count failed; $(grep -E '^(marks|marked|repeated|evicted|lost_marks.*|mark_bytes)=' "$D/stats" | tr '\n' ' ')"
+}
+
+# well_formed: every line of standard input is one of marked, whole
+well_formed() {
+	awk '
+		/^$/ { next }
+		!/^pfn=0x[0-9a-f]+ order=0 reason=syscall_or_cpuset stage=migrate err=[0-9]+ attempts=[0-9]+ count=[0-9]+ expected=[0-9]+ puts=[0-9]+ refs=[0-9]+ age_us=[0-9]+ last_us=[0-9]+ pid=[0-9]+ comm=ppo-move stack=[0-9]+( put_pid=[0-9]+ put_comm=[^ ]+ put_stack=([0-9]+|lost))?$/ {
+			if (bad++ < 3)
+				print
+		}
+		END { print NR / 2, "paragraphs"; exit bad || !NR }'
+}
+
+plan 20
+hold --memory shmem --by vmsplice --pages $PAGES --quiet
+
+load max_marks=1000 depot_kib=64 || give_up "the module does not load"
+check "nothing marked takes no memory for marks" test "$(stat mark_bytes)" -eq 0
+arm
+echo 0 >"$T/tracing_on"
+triggers
+storm
+check "the kernel says that 100 000 pages have failed" test "$fail_count" -ge $PAGES
+check "and so does the system call" test "$(cat /tmp/not_moved)" -eq $PAGES
+check "marked or counted as lost: all that failed" \
+	test "$(sum 'marked|repeated|lost_marks_.*')" -eq "$fail_count"
+check "each of them that was marked was reported" \
+	test "$(histogram report_page_pinners)" -eq "$(sum 'marked|repeated')"
+check "never more than allowed" test "$(stat marks)" -le 1000
+check "the latest are those that are kept" test "$(stat marks)" -ge 990
+check "each mark is there or has ended" test "$(stat marked)" -eq \
+	"$(sum 'marks|freed|unpinned|expired|evicted|forgotten')"
+check "each end was told" test "$(histogram page_pin_owner_free)" -eq "$(stat evicted)"
+check "no call of a hook went by unseen" test "$(sum 'lost_nested|lost_calls')" -eq 0
+# 128 bytes a record, 264 a block of 64 pages, 4 KiB a table; caps of 1000 and 4096
+check "memory stays within what the caps say" \
+	test "$(stat mark_bytes)" -le $((1000 * 128 + 4096 + 4096 * 264 + 16 * 4096))
+cat "$D/marked" >/tmp/marked
+check "marked shows each folio once" \
+	test "$(grep -o '^pfn=[^ ]*' /tmp/marked | sort -u | wc -l)" -eq "$(stat marks)"
+triggers '!'
+disarm
+check "with the events off marks take no memory" \
+	sh -c "grep -q '^mark_bytes=0' $D/stats && grep -q '^reserve_bytes=0' $D/stats"
+rmmod page_pin_owner
+
+load || give_up "the module does not load again"
+arm page_pin_owner_put
+echo 0 >"$T/tracing_on"
+storm
+check "the default cap: marked or counted as lost is all that failed" \
+	test "$(sum 'marked|repeated|lost_marks_.*')" -eq "$fail_count"
+check "65536 records are kept" test "$(stat marks)" -eq 65536
+cat "$D/marked" >/tmp/marked
+check "marked shows all of them, each once" \
+	test "$(grep -o '^pfn=[^ ]*' /tmp/marked | sort -u | wc -l)" -eq 65536
+(
+	i=0
+	while [ $i -lt 2 ]; do
+		ppo-move "$HOLDER" 0 1 >/dev/null
+		i=$((i + 1))
+	done
+) &
+cat "$D/marked" >/tmp/marked
+cat "$D/holders" >/tmp/holders
+kill -0 $! || echo "# the storm was over too soon"
+check "read while it changes, every paragraph is whole" well_formed </tmp/marked
+tail -n 1 /tmp/check.log | diag
+wait $!
+check "holders too" sh -c "grep -q '^folios=' /tmp/holders && ! grep -q torn /tmp/holders"
+check "nothing was torn or lost on the way" sh -c "! grep torn /tmp/marked"
+release
+unhold
+check "all of them end with the memory" test "$(stat marks)" -eq 0
+disarm
+finish
