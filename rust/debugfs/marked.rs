@@ -21,12 +21,12 @@ impl Table for Marked {
         Ok(())
     }
 
-    fn find(_: &(), at: u64) -> Option<u64> {
+    fn find((): &(), at: u64) -> Option<u64> {
         let index = u32::try_from(at).ok()?;
         reading(|| MARKS.records().next(index).map(|user| user.index().into()))
     }
 
-    fn show(_: &(), at: u64, out: &mut Out) {
+    fn show((): &(), at: u64, out: &mut Out) {
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let Some(r) = reading(|| MARKS.records().get(index).map(|user| user.snapshot())) else {
             return;

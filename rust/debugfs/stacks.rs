@@ -20,7 +20,7 @@ impl Table for Stacks {
         Ok(())
     }
 
-    fn find(_: &(), at: u64) -> Option<u64> {
+    fn find((): &(), at: u64) -> Option<u64> {
         let first = usize::try_from(at).ok()?;
         reading(|| {
             (first..)
@@ -30,7 +30,7 @@ impl Table for Stacks {
         })
     }
 
-    fn show(_: &(), at: u64, out: &mut Out) {
+    fn show((): &(), at: u64, out: &mut Out) {
         reading(|| {
             for stack in DEPOT.bucket(at as usize).into_iter().flatten() {
                 out!(out, "stack={} hits={}\n", stack.handle.0, stack.hits());

@@ -22,11 +22,11 @@ impl Table for Stats {
         Ok(())
     }
 
-    fn find(_: &(), at: u64) -> Option<u64> {
+    fn find((): &(), at: u64) -> Option<u64> {
         (at == 0).then_some(0)
     }
 
-    fn show(_: &(), _at: u64, out: &mut Out) {
+    fn show((): &(), _at: u64, out: &mut Out) {
         let (live, mark_bytes, reserve_bytes, depot) = reading(|| {
             (
                 MARKS.records().live(),

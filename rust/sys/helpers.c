@@ -498,9 +498,16 @@ void ppo_mark_free(void *p, bool is_block)
 	mempool_free(p, is_block ? block_reserve : unit_reserve);
 }
 
+/* Elements there now. */
+static size_t ready(const mempool_t *reserve)
+{
+	/* Changes under us; whoever asks does so again. */
+	return data_race(reserve->curr_nr);
+}
+
 static bool is_low(const mempool_t *reserve)
 {
-	return data_race(reserve->curr_nr) < reserve->min_nr;
+	return ready(reserve) < reserve->min_nr;
 }
 
 bool ppo_reserve_is_low(void)
@@ -513,8 +520,7 @@ size_t ppo_reserve_bytes(size_t unit_size, size_t block_size)
 {
 	if (!unit_reserve)
 		return 0;
-	return data_race(unit_reserve->curr_nr) * unit_size +
-	       data_race(block_reserve->curr_nr) * block_size;
+	return ready(unit_reserve) * unit_size + ready(block_reserve) * block_size;
 }
 
 /* mempool_alloc() that may sleep waits for ever: ask for each element ourselves. */

@@ -185,6 +185,9 @@ impl<T: Copy> Drop for Array<T> {
 
 /// Sorts with the kernel's own sort, which needs neither recursion nor scratch.
 pub(crate) fn sort<T: Copy + Ord>(items: &mut [T]) {
+    /// # Safety
+    ///
+    /// For sort() alone.
     unsafe extern "C" fn compare<T: Ord>(
         a: *const kernel::ffi::c_void,
         b: *const kernel::ffi::c_void,

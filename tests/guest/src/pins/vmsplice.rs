@@ -36,8 +36,8 @@ fn fill_pipe(bytes: &[u8]) -> Result<(OwnedFd, OwnedFd)> {
     let ends = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let size = bytes.len().max(16 * PAGE_SIZE).try_into()?;
     fcntl(&ends.1, FcntlArg::F_SETPIPE_SZ(size)).context("cannot enlarge the pipe")?;
-    let taken = vmsplice(&ends.1, &[IoSlice::new(bytes)], SpliceFFlags::empty())
-        .context("vmsplice")?;
+    let taken =
+        vmsplice(&ends.1, &[IoSlice::new(bytes)], SpliceFFlags::empty()).context("vmsplice")?;
     ensure!(
         taken == bytes.len(),
         "vmsplice took {taken} of {} bytes",
