@@ -64,7 +64,10 @@ impl<T: Zeroed> Slot<T> {
         if let Some(there) = self.get() {
             return Some(there);
         }
-        let new = mem.alloc::<T>()?;
+        let Some(new) = mem.alloc::<T>() else {
+            // The one who was faster may have had the last there was.
+            return self.get();
+        };
         if self
             .0
             .compare_exchange(

@@ -335,7 +335,7 @@ impl PageExt {
                 Ok(block) => block,
                 Err(lost) => {
                     // The pages marked so far, then those that never were.
-                    self.clear(user.pfn(), done.into(), None, |_| {});
+                    self.clear(user.pfn(), done.into(), Some(entry), |_| {});
                     user.drop_pages(pages - done);
                     return Err(lost);
                 }
