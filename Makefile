@@ -27,4 +27,4 @@ help:
 	@echo '  make demo                      a CMA allocation fails on a pinned page in QEMU: who holds it?'
 	@echo '  make test                      all tests, on the host and in QEMU'
 	@echo '  make check                     formatting and lint'
-	@echo '  scripts/run-tests NAME...      some of the tests: host, bad, or a scenario of tests/scenarios/'
+	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, bad, or a scenario of tests/scenarios/'
