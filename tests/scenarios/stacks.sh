@@ -31,9 +31,9 @@ end() {
 	rmmod page_pin_owner
 }
 
-# stacks_with FUNCTION: how many stacks have it
+# stacks_with FUNCTION: how many stacks have it, or what the compiler made of it
 stacks_with() {
-	grep -c "^ $1+" "$D/stacks"
+	grep -c -E "^ $1(\.[a-z0-9.]+)?\+" "$D/stacks"
 }
 
 # deepest: how many frames the longest stack has
