@@ -37,7 +37,7 @@ fn tally(puts: &[Put]) -> Option<Puts> {
     Some(Puts {
         puts: puts.len() as u64,
         folios: puts.iter().filter(|put| put.is_first).count() as u32,
-        reasons: ReasonSet(reasons.filter(|&n| n < 32).fold(0, |set, n| set | 1 << n)),
+        reasons: ReasonSet(reasons.filter(|&n| n < 32).fold(0, |set, n| set | (1 << n))),
         age_min: ages().min()?,
         age_max: ages().max()?,
         age_sum: ages().fold(0, u64::wrapping_add),
@@ -226,7 +226,7 @@ fn room_that_was_given_back_holds_nothing() {
                     }
                     here.meet();
                     // The same one twice, then one for each, over what was given back.
-                    depot.save(&[u64::from(round) | 1 << 63; MAX_FRAMES]);
+                    depot.save(&[u64::from(round) | (1 << 63); MAX_FRAMES]);
                     depot.save(&[u64::from(round), thread]);
                     here.meet();
                     if thread == 0 {
