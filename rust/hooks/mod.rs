@@ -65,10 +65,11 @@ struct Hooks {
 impl Hooks {
     /// All hooks, or none: what was attached before one fails is dropped with the error.
     fn attach() -> Result<Self> {
-        let frees = page_free::attach().map_err(refused("mm_page_free"))?;
-        let puts = page_ref::attach().map_err(refused("page_ref_mod*"))?;
-        let isolation = fprobe::Probe::attach().map_err(refused("test_pages_isolated()"))?;
-        let migrate = fprobe::Probe::attach().map_err(refused("migrate_pages()"))?;
+        let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
+        let puts = page_ref::attach().map_err(refused("attach to page_ref_mod*"))?;
+        let isolation =
+            fprobe::Probe::attach().map_err(refused("attach to test_pages_isolated()"))?;
+        let migrate = fprobe::Probe::attach().map_err(refused("attach to migrate_pages()"))?;
         Ok(Hooks {
             migrate,
             isolation,
@@ -82,11 +83,11 @@ impl Hooks {
     }
 }
 
-/// Says in the log which hook the kernel refused, and hands the error on.
-fn refused(hook: &str) -> impl FnOnce(Error) -> Error + '_ {
+/// Says in the log what the kernel refused, and hands the error on.
+fn refused(what: &str) -> impl FnOnce(Error) -> Error + '_ {
     move |e| {
         pr_err!(
-            "cannot attach to {hook}, error {}; the event stays off\n",
+            "cannot {what}, error {}; the event stays off\n",
             e.to_errno()
         );
         e
@@ -149,7 +150,7 @@ fn attach() -> Result {
 
 /// Makes the memory that marks need, then attaches the hooks.
 fn open_and_attach() -> Result<Hooks> {
-    Marks::open().map_err(refused("the reserve of memory"))?;
+    Marks::open().map_err(refused("make the reserve of memory"))?;
     Hooks::attach().inspect_err(|_| close())
 }
 
