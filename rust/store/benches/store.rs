@@ -2,31 +2,14 @@
 
 //! What the store costs on the host. tests/scenarios/store.sh counts instructions instead.
 
+mod common;
+
+use common::{failure, Heap, PUT, TASK};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use page_pin_owner_store::depot::{Depot, Handle, Put};
-use page_pin_owner_store::memory::{Memory, Zeroed};
+use page_pin_owner_store::depot::{Depot, Handle};
 use page_pin_owner_store::page_ext::PageExt;
-use page_pin_owner_store::reason::{Reason, Stage};
-use page_pin_owner_store::record::{Failure, Task};
-use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::hint::black_box;
-use std::ptr::NonNull;
 use std::time::{Duration, Instant};
-
-/// The host's memory; the tests have one of their own, which knows what is out.
-struct Host;
-
-impl Memory for Host {
-    fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
-        // SAFETY: No T of the store is of size zero.
-        NonNull::new(unsafe { alloc_zeroed(Layout::new::<T>()) }.cast())
-    }
-
-    unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
-        // SAFETY: From `alloc`, as the caller promises.
-        unsafe { dealloc(p.as_ptr().cast(), Layout::new::<T>()) };
-    }
-}
 
 /// Marks that give their memory back.
 struct Marks(PageExt);
@@ -39,7 +22,7 @@ impl Marks {
     }
 
     fn mark(&self, pfn: u64) {
-        let marked = self.0.mark(&failure(pfn), &Host, |_, _| ());
+        let marked = self.0.mark(&failure(pfn), &Heap, |_, _| ());
         black_box(marked).expect("room");
     }
 
@@ -52,27 +35,7 @@ impl Marks {
 impl Drop for Marks {
     fn drop(&mut self) {
         // SAFETY: Nobody else is here.
-        unsafe { self.0.drain(&Host, |_, _| ()) };
-    }
-}
-
-const TASK: Task = Task {
-    comm: [1, 2],
-    pid: 3,
-};
-
-fn failure(pfn: u64) -> Failure {
-    Failure {
-        pfn,
-        order: 0,
-        reason: Reason(6),
-        stage: Stage::Migrate,
-        err: -11,
-        count: 4,
-        expected: 3,
-        now: 1000,
-        stack: 7,
-        task: TASK,
+        unsafe { self.0.drain(&Heap, |_, _| ()) };
     }
 }
 
@@ -110,24 +73,24 @@ fn stacks(c: &mut Criterion) {
         let save = |n| {
             let handle = depot.save(black_box(&stack(n)[..len]));
             if handle == Handle::LOST {
-                depot.refill(&Host);
+                depot.refill(&Heap);
             }
         };
-        depot.refill(&Host);
+        depot.refill(&Heap);
         group.bench_function(BenchmarkId::new("save, known", len), |b| {
             (0..2 * STACKS).for_each(save);
             b.iter_custom(|n| in_batches(n, STACKS, save, || ()));
         });
         // SAFETY: Nobody else is here.
-        let empty = || unsafe { depot.drain(&Host) };
+        let empty = || unsafe { depot.drain(&Heap) };
         // Fewer than the pools that are kept ready hold.
         group.bench_function(BenchmarkId::new("save, new", len), |b| {
             empty();
-            depot.refill(&Host);
+            depot.refill(&Heap);
             b.iter_custom(|n| {
                 in_batches(n, 64, save, || {
                     empty();
-                    depot.refill(&Host);
+                    depot.refill(&Heap);
                 })
             });
         });
@@ -135,19 +98,13 @@ fn stacks(c: &mut Criterion) {
     }
     let depot = Depot::new();
     depot.set_cap(1 << 20);
-    depot.refill(&Host);
+    depot.refill(&Heap);
     let stack = depot.get(depot.save(&[1, 2, 3])).expect("room");
-    let put = Put {
-        is_first: true,
-        reason: Reason(6),
-        age: 1000,
-        task: TASK,
-    };
-    group.bench_function("put", |b| b.iter(|| stack.put(black_box(&put))));
+    group.bench_function("put", |b| b.iter(|| stack.put(black_box(&PUT))));
     group.bench_function("puts", |b| b.iter(|| stack.puts()));
     group.finish();
     // SAFETY: Nobody else is here.
-    unsafe { depot.drain(&Host) };
+    unsafe { depot.drain(&Heap) };
 }
 
 fn marks(c: &mut Criterion) {

@@ -4,16 +4,15 @@
 //! nanosecond of the guest is one. It is the module's code, compiled by the same
 //! compiler for another target: the module's own figures differ a little.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::hint::black_box;
-use std::ptr::NonNull;
 use std::time::Instant;
 
-use page_pin_owner_store::depot::{Depot, Handle, Put};
-use page_pin_owner_store::memory::{Memory, Zeroed};
+use common::{Heap, PUT, TASK, failure};
+use page_pin_owner_store::depot::{Depot, Handle};
 use page_pin_owner_store::page_ext::PageExt;
-use page_pin_owner_store::reason::{Reason, Stage};
-use page_pin_owner_store::record::{Failure, Task};
+
+#[path = "../../../../rust/store/benches/common/mod.rs"]
+mod common;
 
 /// So few that most runs end before the next tick of the timer.
 const TIMES: u64 = 1000;
@@ -21,40 +20,6 @@ const TIMES: u64 = 1000;
 const RUNS: u32 = 20;
 /// New stacks in a run: fewer than the pools kept ready hold.
 const NEW_STACKS: u64 = 64;
-
-struct Heap;
-
-impl Memory for Heap {
-    fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
-        // SAFETY: no T of the store is of size zero.
-        NonNull::new(unsafe { alloc_zeroed(Layout::new::<T>()) }.cast())
-    }
-
-    unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
-        // SAFETY: from `alloc`, as the caller promises.
-        unsafe { dealloc(p.as_ptr().cast(), Layout::new::<T>()) };
-    }
-}
-
-const TASK: Task = Task {
-    comm: [1, 2],
-    pid: 3,
-};
-
-fn failure(pfn: u64) -> Failure {
-    Failure {
-        pfn,
-        order: 0,
-        reason: Reason(6),
-        stage: Stage::Migrate,
-        err: -11,
-        count: 4,
-        expected: 3,
-        now: 1000,
-        stack: 7,
-        task: TASK,
-    }
-}
 
 /// The instructions of `run` for each of `times` numbers, with the loop around it.
 /// What has to be done before each run is not counted.
@@ -109,13 +74,7 @@ fn depot() {
     depot.set_cap(1 << 20);
     depot.refill(&Heap);
     let stack = depot.get(depot.save(&[1, 2, 3])).expect("room");
-    let put = Put {
-        is_first: true,
-        reason: Reason(6),
-        age: 1000,
-        task: TASK,
-    };
-    cost("put-stack", |_| stack.put(black_box(&put)));
+    cost("put-stack", |_| stack.put(black_box(&PUT)));
     // SAFETY: nobody else is here.
     unsafe { depot.drain(&Heap) };
 }
