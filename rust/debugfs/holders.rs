@@ -6,11 +6,11 @@
 //! The order is made when the file is opened; the figures are those of the moment they are shown.
 
 use super::text::{frames, Comm, Whole};
-use crate::hooks::{reading, stats, DEPOT};
+use crate::hooks::{reading, stats::Loss, DEPOT};
 use crate::store::class::Class;
-use crate::store::depot::{Handle, Stack};
+use crate::store::depot::{Handle, Puts, Stack};
+use crate::sys::array::{sort, Array};
 use crate::sys::debugfs::{out, Out, Table};
-use crate::sys::memory::{sort, Array};
 use crate::sys::{params::Reasons, symbol::Symbol};
 use core::cmp::Reverse;
 use core::ffi::CStr;
@@ -28,11 +28,15 @@ pub(super) struct Entry {
     handle: Handle,
 }
 
-fn put_stacks() -> impl Iterator<Item = Stack<'static>> {
+fn with_puts(stack: Stack<'static>) -> Option<(Stack<'static>, Puts)> {
+    stack.puts().map(|puts| (stack, puts))
+}
+
+fn put_stacks() -> impl Iterator<Item = (Stack<'static>, Puts)> {
     (0..)
         .map_while(|bucket| DEPOT.bucket(bucket))
         .flatten()
-        .filter(|stack| stack.puts().is_some())
+        .filter_map(with_puts)
 }
 
 impl Table for Holders {
@@ -45,8 +49,7 @@ impl Table for Holders {
         reading(|| {
             // Stacks that come while we look are for the next reader.
             let mut entries = Array::new(put_stacks().count())?;
-            for stack in put_stacks() {
-                let Some(puts) = stack.puts() else { continue };
+            for (stack, puts) in put_stacks() {
                 let class = stack
                     .frames()
                     .find_map(|frame| Class::told_by(name.of(frame)))
@@ -68,21 +71,18 @@ impl Table for Holders {
 
     fn find(entries: &Array<Entry>, at: u64) -> Option<u64> {
         // One place more, for the puts that have no stack.
-        let places = entries.len() as u64 + u64::from(stats::PUTS_WITHOUT_STACK.get() != 0);
+        let places = entries.len() as u64 + u64::from(Loss::PutStack.get() != 0);
         (at < places).then_some(at)
     }
 
     fn show(entries: &Array<Entry>, at: u64, out: &mut Out) {
         let Some(entry) = entries.get(at as usize) else {
-            let lost = stats::PUTS_WITHOUT_STACK.get();
+            let lost = Loss::PutStack.get();
             out!(out, "puts={lost} stack=lost\n\n");
             return;
         };
         reading(|| {
-            let Some((stack, p)) = DEPOT
-                .get(entry.handle)
-                .and_then(|stack| stack.puts().map(|puts| (stack, puts)))
-            else {
+            let Some((stack, p)) = DEPOT.get(entry.handle).and_then(with_puts) else {
                 return;
             };
             out!(

@@ -2,7 +2,7 @@
 
 //! `stats`: every counter, what was lost, memory in use and the caps. One paragraph.
 
-use crate::hooks::stats::{ended, Loss, MARKED, PUTS, PUTS_WITHOUT_STACK, REPEATED};
+use crate::hooks::stats::{ended, Loss, MARKED, PUTS, REPEATED};
 use crate::hooks::{is_attached, missed, reading, DEPOT, MARKS};
 use crate::store::reason::Cause;
 use crate::sys::debugfs::{out, Out, Table};
@@ -51,13 +51,7 @@ impl Table for Stats {
         for (loss, name) in Loss::ALL {
             out!(out, "{name}={}\n", loss.get());
         }
-        out!(
-            out,
-            "lost_stacks={}\nlost_put_stacks={}\nlost_calls={}\n",
-            depot.lost,
-            PUTS_WITHOUT_STACK.get(),
-            missed()
-        );
+        out!(out, "lost_stacks={}\nlost_calls={}\n", depot.lost, missed());
         out!(
             out,
             "mark_bytes={mark_bytes}\nreserve_bytes={reserve_bytes}\n"

@@ -7,7 +7,8 @@
 //!
 //! For a page that is not marked this costs two loads and no store.
 
-use super::{end_of, kick_if_needed, record, stats, DEPOT, MARKS};
+use super::stats::{self, Loss};
+use super::{end_of, kick_if_needed, record, DEPOT, MARKS};
 use crate::events;
 use crate::store::depot::Put;
 use crate::store::reason::Cause;
@@ -134,7 +135,7 @@ fn put(page: Page, v: c_int, last: bool) {
                 age,
                 task,
             }),
-            None => stats::PUTS_WITHOUT_STACK.count(),
+            None => Loss::PutStack.count(),
         }
         let put = events::Put {
             folio,
@@ -147,11 +148,11 @@ fn put(page: Page, v: c_int, last: bool) {
     }
     drop(marked);
     // Read twice: a fork or a fault that came between the parts of one look raises them all.
-    let unpinned = || unpinned && params::until_unpinned() && page.read().is_unpinned();
+    let is_over = || unpinned && params::until_unpinned() && page.read().is_unpinned();
     let cause = if last {
         // Some folios, hugetlb's, go back to their pool without mm_page_free.
         Cause::Freed
-    } else if unpinned() {
+    } else if is_over() {
         Cause::Unpinned
     } else {
         return kick_if_needed();

@@ -31,8 +31,6 @@ pub(crate) static MARKED: Counter = Counter::new();
 pub(crate) static REPEATED: Counter = Counter::new();
 /// Puts of marked folios.
 pub(crate) static PUTS: Counter = Counter::new();
-/// Puts of marked folios whose stack is lost.
-pub(crate) static PUTS_WITHOUT_STACK: Counter = Counter::new();
 
 static ENDED: [Counter; Cause::ALL.len()] = [const { Counter::new() }; Cause::ALL.len()];
 
@@ -54,18 +52,21 @@ pub(crate) enum Loss {
     MarksRange,
     /// A hook was called while the same CPU recorded something in the same context.
     Nested,
+    /// The stack of a put found no room in the depot.
+    PutStack,
 }
 
 static LOSSES: [Counter; Loss::ALL.len()] = [const { Counter::new() }; Loss::ALL.len()];
 
 impl Loss {
     /// All kinds, with the names they have in `stats`.
-    pub(crate) const ALL: [(Loss, &'static str); 5] = [
+    pub(crate) const ALL: [(Loss, &'static str); 6] = [
         (Loss::MarksFull, "lost_marks_full"),
         (Loss::MarksBlocks, "lost_marks_blocks"),
         (Loss::MarksNoMemory, "lost_marks_nomem"),
         (Loss::MarksRange, "lost_marks_range"),
         (Loss::Nested, "lost_nested"),
+        (Loss::PutStack, "lost_put_stacks"),
     ];
 
     /// What it means for a mark.

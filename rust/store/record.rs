@@ -97,7 +97,7 @@ pub struct Record {
 type Comm = [AtomicU64; 2];
 
 /// Sets a task that is changed while it is read, under a version.
-pub(super) fn set_task(comm: &[AtomicU64], pid: &AtomicI32, task: &Task) {
+fn set_task(comm: &Comm, pid: &AtomicI32, task: &Task) {
     for (cell, &word) in comm.iter().zip(&task.comm) {
         cell.store(word, Ordering::Relaxed);
     }
@@ -105,7 +105,7 @@ pub(super) fn set_task(comm: &[AtomicU64], pid: &AtomicI32, task: &Task) {
 }
 
 /// Reads what [`set_task`] has set.
-pub(super) fn get_task(comm: &[AtomicU64], pid: &AtomicI32) -> Task {
+fn get_task(comm: &Comm, pid: &AtomicI32) -> Task {
     let word = |i: usize| comm[i].load(Ordering::Relaxed);
     Task {
         comm: [word(0), word(1)],

@@ -27,7 +27,7 @@ use kernel::bindings::{
     dentry, file, file_operations, inode, loff_t, seq_file, seq_operations, umode_t,
 };
 use kernel::error::{
-    code::{EINVAL, ENODEV, ENOMEM},
+    code::{ENODEV, ENOMEM},
     from_err_ptr, Result,
 };
 use kernel::ffi::{c_char, c_int, c_void};
@@ -59,7 +59,8 @@ pub(crate) trait Commands {
     /// Name of the file.
     const NAME: &'static CStr;
 
-    /// Does what was written to the file in one write. May sleep.
+    /// Does what was written to the file in one write; what is empty, or was too long, is an error.
+    /// May sleep.
     ///
     /// # Errors
     ///
@@ -290,13 +291,8 @@ impl<C: Commands> Writing<C> {
         let mut text = [0u8; MAX_COMMAND];
         // Each write is a command of its own, wherever the file is.
         let mut start: loff_t = 0;
-        if len > MAX_COMMAND {
-            // It cannot be one that is understood.
-            return match C::run(&[]) {
-                Ok(()) => EINVAL.to_errno(),
-                Err(e) => e.to_errno(),
-            } as isize;
-        }
+        // What is too long is refused as what is empty is: neither is a command.
+        let taken = if len > MAX_COMMAND { 0 } else { len };
         // SAFETY: `text` has this size; the kernel gives what the writer wrote.
         let got = unsafe {
             kernel::bindings::simple_write_to_buffer(
@@ -304,7 +300,7 @@ impl<C: Commands> Writing<C> {
                 MAX_COMMAND as _,
                 &mut start,
                 from.cast(),
-                len as _,
+                taken as _,
             )
         };
         if got < 0 {

@@ -5,6 +5,7 @@
 //! All that differs between kernels, architectures and configurations is in here, and nearly all
 //! `unsafe`.
 
+pub(crate) mod array;
 pub(crate) mod context;
 pub(crate) mod debugfs;
 pub(crate) mod deferred;

@@ -2,7 +2,7 @@
 
 //! Names of the kernel's functions.
 
-use super::{bindings, memory::Array};
+use super::{array::Array, bindings};
 use core::ffi::CStr;
 use kernel::error::Result;
 
