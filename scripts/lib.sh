@@ -13,8 +13,8 @@ mkdir -p "$cache"
 
 # The distribution's toolchain even where rustup's is first in PATH: the kernel
 # needs rust-src of the very same version. Cargo would put its own bin folder
-# in front if PATH did not name it at all.
-export PATH=$bindgen_root/bin:/usr/lib/ccache:/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+# in front if PATH did not name it at all. mkfs is not in a user's PATH.
+export PATH=$bindgen_root/bin:/usr/lib/ccache:/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin
 export RUSTC=/usr/bin/rustc CARGO_TARGET_DIR=$cache/target
 if [ -d /usr/lib/llvm-14/lib ]; then
 	export LIBCLANG_PATH=/usr/lib/llvm-14/lib
