@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a page lies: its frame number, and whether that is in a CMA area.
+//! Where a page lies: its frame number, whether that is in a CMA area, and what the
+//! kernel has there.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::memory::PAGE_SIZE;
 
 const PAGEMAP: &str = "/proc/self/pagemap";
+const KPAGEFLAGS: &str = "/proc/kpageflags";
 const CMA: &str = "/sys/kernel/debug/cma";
 
 /// The frame number behind the address of a page of ours that was touched.
@@ -19,17 +21,39 @@ pub fn pfn_of(address: usize) -> Result<u64> {
     const PRESENT: u64 = 1 << 63;
     const PFN: u64 = (1 << 55) - 1;
 
-    let mut entry = [0; size_of::<u64>()];
-    let offset = address / PAGE_SIZE * entry.len();
-    File::open(PAGEMAP)
-        .and_then(|file| file.read_exact_at(&mut entry, offset as u64))
-        .with_context(|| format!("cannot read {PAGEMAP}"))?;
-    let entry = u64::from_ne_bytes(entry);
+    let entry = read_entry(PAGEMAP, (address / PAGE_SIZE) as u64)?;
     match entry & PFN {
         _ if entry & PRESENT == 0 => bail!("the page at {address:#x} is not present"),
         0 => bail!("{PAGEMAP} hides frame numbers: root is needed"),
         pfn => Ok(pfn),
     }
+}
+
+/// Flags of a page: bits of linux/kernel-page-flags.h.
+#[derive(Clone, Copy)]
+pub enum Flag {
+    /// In the swap cache
+    SwapCache = 13,
+    /// Merged by ksmd
+    Ksm = 21,
+    /// Part of a transparent huge page
+    Thp = 22,
+}
+
+/// Whether the kernel says that of the page.
+pub fn has_flag(pfn: u64, flag: Flag) -> Result<bool> {
+    Ok(read_entry(KPAGEFLAGS, pfn)? & (1 << flag as u64) != 0)
+}
+
+/// The nth entry of a table of 64-bit words.
+fn read_entry(path: &str, n: u64) -> Result<u64> {
+    const SIZE: usize = size_of::<u64>();
+
+    let mut entry = [0; SIZE];
+    File::open(path)
+        .and_then(|file| file.read_exact_at(&mut entry, n * SIZE as u64))
+        .with_context(|| format!("cannot read {path}"))?;
+    Ok(u64::from_ne_bytes(entry))
 }
 
 /// The frames of the kernel's CMA areas.

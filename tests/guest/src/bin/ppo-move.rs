@@ -2,10 +2,9 @@
 
 //! Has the kernel move the pages of a process to another NUMA node.
 
-use std::io::Error;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
+use ppo_guest::numa::migrate_pages;
 
 /// Call migrate_pages(2), print how many pages did not move
 #[derive(Parser)]
@@ -20,23 +19,9 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    ensure!(
-        arguments.from < u64::BITS && arguments.to < u64::BITS,
-        "nodes are numbers below 64"
+    println!(
+        "{}",
+        migrate_pages(arguments.pid, arguments.from, arguments.to)?
     );
-    let (from, to) = (1u64 << arguments.from, 1u64 << arguments.to);
-    // SAFETY: the masks are of 64 bits, and the kernel only reads them.
-    let failed = unsafe {
-        libc::syscall(
-            libc::SYS_migrate_pages,
-            arguments.pid,
-            // One more than there are: the kernel takes one off.
-            libc::c_ulong::from(u64::BITS + 1),
-            &raw const from,
-            &raw const to,
-        )
-    };
-    ensure!(failed >= 0, "migrate_pages: {}", Error::last_os_error());
-    println!("{failed}");
     Ok(())
 }

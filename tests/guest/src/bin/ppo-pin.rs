@@ -3,17 +3,22 @@
 //! Holds references to pages for as long as a script wants.
 //!
 //! The script talks to it line by line: it prints `pinned pfn=...` once the
-//! references are held, waits for a line (or the end) of its input, gives them
-//! back, prints `released`, waits again, unmaps the memory and ends.
+//! references are held, and does what the lines of its input say:
+//!
+//! - `release`: gives the references back and prints `released`
+//! - anything else of [`acts`](ppo_guest::acts): prints `ok`, or `failed: ` and why
+//! - the end: unmaps the memory and ends
 
 use std::fmt::Write;
-use std::io;
+use std::io::{self, BufRead};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
+use ppo_guest::acts::act;
 use ppo_guest::memory::Kind;
+use ppo_guest::numa::allocate_on;
 use ppo_guest::pins::Mechanism;
 
 /// Pin pages, in CMA if the kernel has a CMA area, until told to release them
@@ -28,6 +33,15 @@ struct Args {
     /// How many
     #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1 << 20))]
     pages: usize,
+    /// Pin only those from this one on; the rest of the memory is just there
+    #[arg(long, default_value_t = 0)]
+    first: usize,
+    /// Pin only so many
+    #[arg(long)]
+    count: Option<usize>,
+    /// On which NUMA node they are when they are pinned
+    #[arg(long)]
+    node: Option<u32>,
     /// Do not say which
     #[arg(long)]
     quiet: bool,
@@ -44,28 +58,39 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let memory = args.memory.map_in_cma(args.pages)?;
+    if args.node.is_some() {
+        allocate_on(args.node)?;
+    }
+    let mut memory = args.memory.map_in_cma(args.pages)?;
+    if args.node.is_some() {
+        // A page may leave its node then, and pinning takes memory from anywhere.
+        allocate_on(None)?;
+    }
+    let end = args.count.map_or(args.pages, |count| args.first + count);
+    memory.narrow(args.first..end)?;
     let pin = args.mechanism.pin(&memory)?;
     let mut line = "pinned".to_owned();
     if !args.quiet {
         // Asked for now: taking the references may have moved the pages.
-        for pfn in memory.pfns()? {
+        for pfn in pin.memory().unwrap_or(&memory).pfns()? {
             write!(line, " pfn={pfn:#x}")?;
         }
     }
     println!("{line}");
 
-    wait_for_line()?;
-    pin.release()?;
-    println!("released");
-
-    wait_for_line()
-}
-
-/// Standard output is line buffered, so what was printed is already out.
-fn wait_for_line() -> Result<()> {
-    io::stdin()
-        .read_line(&mut String::new())
-        .context("cannot read standard input")?;
+    // Standard output is line buffered, so what was printed is already out.
+    let mut pin = Some(pin);
+    for line in io::stdin().lock().lines() {
+        match line.context("cannot read standard input")?.trim() {
+            "release" => {
+                pin.take().context("released before")?.release()?;
+                println!("released");
+            }
+            line => match act(line, &memory) {
+                Ok(()) => println!("ok"),
+                Err(error) => println!("failed: {error:#}"),
+            },
+        }
+    }
     Ok(())
 }

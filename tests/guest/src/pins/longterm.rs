@@ -22,6 +22,17 @@ struct PinLongtermTest {
 
 /// PIN_LONGTERM_TEST_FLAG_USE_WRITE.
 const USE_WRITE: u32 = 1;
+/// PIN_LONGTERM_TEST_FLAG_USE_FAST.
+const USE_FAST: u32 = 2;
+
+/// How gup_test gets at the pages.
+#[derive(Clone, Copy)]
+pub enum Speed {
+    /// pin_user_pages()
+    Slow,
+    /// pin_user_pages_fast()
+    Fast,
+}
 
 nix::ioctl_write_ptr!(pin_longterm_test_start, b'g', 7, PinLongtermTest);
 nix::ioctl_none!(pin_longterm_test_stop, b'g', 8);
@@ -33,7 +44,7 @@ pub struct GupTest {
 
 impl GupTest {
     /// Has gup_test pin the pages.
-    pub fn pin(memory: &Mapping) -> Result<Self> {
+    pub fn pin(memory: &Mapping, speed: Speed) -> Result<Self> {
         let file = File::options()
             .read(true)
             .write(true)
@@ -42,7 +53,10 @@ impl GupTest {
         let request = PinLongtermTest {
             addr: memory.address() as u64,
             size: memory.len() as u64,
-            flags: USE_WRITE,
+            flags: match speed {
+                Speed::Slow => USE_WRITE,
+                Speed::Fast => USE_WRITE | USE_FAST,
+            },
         };
         // SAFETY: the request is of the type this ioctl reads.
         unsafe { pin_longterm_test_start(file.as_raw_fd(), &request) }

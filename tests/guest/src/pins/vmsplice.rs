@@ -6,14 +6,11 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
-use nix::unistd::pipe2;
+use nix::fcntl::{SpliceFFlags, vmsplice};
 
 use super::Pin;
+use super::pipe::{PIPE_PAGES, pipe_of};
 use crate::memory::{Mapping, PAGE_SIZE};
-
-/// The kernel wants one piece of memory for all pages of a pipe.
-const PIPE_PAGES: usize = 4096;
 
 /// Pipes with the pages in them.
 pub struct Pipes {
@@ -33,9 +30,7 @@ impl Pipes {
 }
 
 fn fill_pipe(bytes: &[u8]) -> Result<(OwnedFd, OwnedFd)> {
-    let ends = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    let size = bytes.len().max(16 * PAGE_SIZE).try_into()?;
-    fcntl(&ends.1, FcntlArg::F_SETPIPE_SZ(size)).context("cannot enlarge the pipe")?;
+    let ends = pipe_of(bytes.len())?;
     let taken =
         vmsplice(&ends.1, &[IoSlice::new(bytes)], SpliceFFlags::empty()).context("vmsplice")?;
     ensure!(
