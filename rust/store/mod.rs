@@ -20,6 +20,7 @@
 pub mod class;
 pub mod command;
 pub mod depot;
+pub mod limit;
 pub mod memory;
 #[cfg(all(test, loom))]
 mod models;
@@ -32,4 +33,5 @@ mod tests;
 mod version;
 
 pub use depot::Depot;
+pub use limit::Limit;
 pub use page_ext::PageExt;

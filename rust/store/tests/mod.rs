@@ -3,6 +3,7 @@
 //! Host tests, by subject: units, properties against plain models, and threads.
 
 mod evictions;
+mod limit;
 mod marks;
 mod records;
 mod stacks;
@@ -69,6 +70,7 @@ fn failure(pfn: u64, order: u8) -> Failure {
         reason: Reason(6),
         stage: Stage::Migrate,
         err: 1,
+        recovery: None,
         count: 4,
         expected: 3,
         now: 1000,
