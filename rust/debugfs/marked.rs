@@ -53,6 +53,9 @@ impl Table for Marked {
             Comm(&f.task),
             Handle(f.stack),
         );
+        if let Some(recovery) = f.recovery {
+            out!(out, " result={}", recovery.name());
+        }
         if r.puts != 0 {
             out!(
                 out,

@@ -2,7 +2,7 @@
 
 //! `stats`: every counter, what was lost, memory in use and the caps. One paragraph.
 
-use crate::hooks::stats::{ended, Loss, MARKED, PUTS, REPEATED};
+use crate::hooks::stats::{ended, Loss, MARKED, PUTS, REPEATED, REPORTS};
 use crate::hooks::{is_attached, missed, reading, DEPOT, MARKS};
 use crate::store::reason::Cause;
 use crate::sys::debugfs::{out, Out, Table};
@@ -39,9 +39,10 @@ impl Table for Stats {
         out!(out, "marks={live}\nmax_marks={}\n", params::max_marks());
         out!(
             out,
-            "marked={}\nrepeated={}\n",
+            "marked={}\nrepeated={}\nreports={}\n",
             MARKED.get(),
-            REPEATED.get()
+            REPEATED.get(),
+            REPORTS.get()
         );
         for cause in Cause::ALL {
             out!(out, "{}={}\n", cause.name(), ended(cause).get());

@@ -30,9 +30,14 @@ const char * const ppo_reason_names[] = {
 
 const unsigned int ppo_reason_count = ARRAY_SIZE(ppo_reason_names);
 
-/* In the order of Stage and Cause in store/reason.rs. */
+/* In the order of Stage, Recovery and Cause in store/reason.rs. */
 static const char * const ppo_stage_names[] = {
 	"migrate", "isolate", "poison", "manual",
+};
+
+/* The first is for what was no memory error. */
+static const char * const ppo_recovery_names[] = {
+	"", "Ignored", "Failed", "Delayed", "Recovered",
 };
 
 static const char * const ppo_cause_names[] = {

@@ -9,7 +9,7 @@ use crate::store::record::{Failure, Record};
 use crate::sys::folio::State;
 use crate::sys::{bindings, trace};
 
-/// `report_page_pinners`: a folio was marked, or failed once more.
+/// `report_page_pinners`: a folio was marked, or began to fail once more.
 pub(crate) fn report(failure: &Failure, folio: State) {
     let event = bindings::ppo_report {
         folio,
@@ -17,6 +17,7 @@ pub(crate) fn report(failure: &Failure, folio: State) {
         err: failure.err,
         reason: failure.reason.0,
         stage: failure.stage as u8,
+        recovery: failure.recovery.map_or(0, |recovery| recovery as u8 + 1),
     };
     trace::report(&event);
 }

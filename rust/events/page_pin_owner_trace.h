@@ -37,6 +37,7 @@ TRACE_EVENT(report_page_pinners,
 		__field(int,		expected)
 		__field(unsigned int,	order)
 		__field(unsigned int,	stack)
+		__array(char,		result,	PPO_NAME_LEN)
 	),
 
 	TP_fast_assign(
@@ -52,14 +53,17 @@ TRACE_EVENT(report_page_pinners,
 		__entry->expected = r->folio.expected;
 		__entry->order = r->folio.order;
 		__entry->stack = r->stack;
+		strscpy(__entry->result, ppo_recovery_names[r->recovery], PPO_NAME_LEN);
 	),
 
-	TP_printk("pfn=0x%lx flags=%s count=%d mapcount=%d mapping=%p mt=%d reason=%s err=%d stage=%s expected=%d order=%u stack=%u",
+	/* Only a hard memory error has a result. */
+	TP_printk("pfn=0x%lx flags=%s count=%d mapcount=%d mapping=%p mt=%d reason=%s err=%d stage=%s expected=%d order=%u stack=%u%s%s",
 		__entry->pfn, show_page_flags(__entry->flags),
 		__entry->count, __entry->mapcount, __entry->mapping,
 		__entry->mt, __get_str(reason), __entry->err,
 		__entry->stage, __entry->expected, __entry->order,
-		__entry->stack)
+		__entry->stack, __entry->result[0] ? " result=" : "",
+		__entry->result)
 );
 
 /* A reference to a marked folio was dropped. */

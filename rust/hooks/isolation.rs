@@ -7,7 +7,7 @@
 
 use super::{record, Attempt, MARKS};
 use crate::store::reason::{Reason, Stage};
-use crate::sys::folio::{held_in, is_offlining};
+use crate::sys::folio::{held_in, is_offlining, Scan};
 use crate::sys::fprobe::{Arguments, Function, Site};
 use crate::sys::params;
 use core::ffi::CStr;
@@ -20,7 +20,7 @@ pub(super) struct TestPagesIsolated;
 pub(super) struct Call {
     start: u64,
     end: u64,
-    offline: bool,
+    what: Scan,
     reason: Reason,
 }
 
@@ -28,17 +28,16 @@ impl Function for TestPagesIsolated {
     const NAME: &'static CStr = c"test_pages_isolated";
     type Call = Call;
 
-    fn enter(args: &Arguments) -> Option<Call> {
-        let offline = is_offlining(args.get(2));
-        let reason = params::reason(if offline {
-            "memory_hotplug"
+    fn enter(args: &Arguments, _site: Site) -> Option<Call> {
+        let (what, reason) = if is_offlining(args.get(2)) {
+            (Scan::Offline, "memory_hotplug")
         } else {
-            "contig_range"
-        })?;
-        params::wants(reason).then(|| Call {
+            (Scan::Range, "contig_range")
+        };
+        params::wanted(reason).map(|reason| Call {
             start: args.get(0) as u64,
             end: args.get(1) as u64,
-            offline,
+            what,
             reason,
         })
     }
@@ -53,7 +52,7 @@ impl Function for TestPagesIsolated {
         let attempt = Attempt::new(&mut context, call.reason, Stage::Isolate, result, site);
         // The references that the scan takes and puts are our own: no news.
         context.quietly(|| {
-            for held in held_in(call.start, call.end, call.offline) {
+            for held in held_in(call.start, call.end, call.what) {
                 let page = held.page();
                 // What migrate_pages() gave back a moment ago was reported with that stage.
                 let known = MARKS

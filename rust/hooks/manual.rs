@@ -3,7 +3,7 @@
 //! Marking and forgetting by hand, for a page of which one knows already that somebody has it.
 
 use super::{end_of, marking, record, Attempt, MARKS};
-use crate::store::reason::{Cause, Reason};
+use crate::store::reason::{Cause, Reason, Stage};
 use crate::store::record::User;
 use crate::sys::folio::{self, Held};
 use crate::sys::{self, params};
@@ -105,7 +105,7 @@ fn mark_one(held: Held, reason: Reason) -> Result<bool> {
     let page = held.page();
     let is_marked = || MARKS.lookup(page.pfn()).is_some();
     if !is_marked() {
-        Attempt::by_hand(&mut context, reason).mark(page, 1);
+        Attempt::here(&mut context, reason, Stage::Manual, 0, &[]).mark(page, 1);
     }
     let marked = is_marked();
     // The reference that we took was our own: that it goes is no news.

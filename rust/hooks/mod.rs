@@ -24,6 +24,7 @@
 //! Marks live while hooks are attached, as without hooks nobody would see a marked page be freed.
 //! Stacks live until unload: events that were recorded refer to them.
 
+mod by_task;
 mod isolation;
 pub(crate) mod manual;
 mod migrate;
@@ -32,12 +33,20 @@ mod page_ref;
 pub(crate) mod stats;
 
 use crate::events;
+use crate::store::depot::Handle;
 use crate::store::page_ext::{Block, Marked};
-use crate::store::reason::{Cause, Reason, Stage};
+use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Record, Task};
-use crate::store::{Depot, PageExt};
+use crate::store::{Depot, Limit, PageExt};
 use crate::sys::context::{Context, Occupied};
-use crate::sys::{self, folio::Page, fprobe, lock::Locked, memory::Marks, params};
+use crate::sys::{
+    self,
+    folio::{Page, State},
+    fprobe::{self, Watched},
+    lock::Locked,
+    memory::Marks,
+    params,
+};
 use core::ptr::NonNull;
 use kernel::error::{
     code::{EAGAIN, EBUSY},
@@ -49,15 +58,28 @@ use stats::Loss;
 /// The reference of the one who isolated a folio to migrate it.
 const ISOLATION: i32 = 1;
 
+/// Folios that are marked in one go, with preemption off: 500 to 1500 instructions each. As many as
+/// a memory block of 128 MiB has, so that what memory offline tries at once fits.
+const AT_ONCE: usize = 32768;
+
 /// The marks of all pages.
 pub(crate) static MARKS: PageExt = PageExt::new();
 /// The stacks.
 pub(crate) static DEPOT: Depot = Depot::new();
+/// The reports of this second.
+static REPORTS: Limit = Limit::new();
+
+/// The functions that are watched, those that are called most first.
+static FUNCTIONS: [Watched; FUNCTIONS_LEN] = [
+    Watched::new::<migrate::MigratePages>(),
+    Watched::new::<isolation::TestPagesIsolated>(),
+];
+const FUNCTIONS_LEN: usize = 2;
 
 /// The hooks, in the order in which they are detached: first what marks, last what clears marks.
 struct Hooks {
-    migrate: fprobe::Probe<migrate::MigratePages>,
-    isolation: fprobe::Probe<isolation::TestPagesIsolated>,
+    functions: fprobe::Probe,
+    _tried: sys::tracepoint::Probe,
     _puts: page_ref::Probes,
     _frees: sys::tracepoint::Probe,
 }
@@ -67,19 +89,15 @@ impl Hooks {
     fn attach() -> Result<Self> {
         let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
         let puts = page_ref::attach().map_err(refused("attach to page_ref_mod*"))?;
-        let isolation =
-            fprobe::Probe::attach().map_err(refused("attach to test_pages_isolated()"))?;
-        let migrate = fprobe::Probe::attach().map_err(refused("attach to migrate_pages()"))?;
+        let tried = migrate::attach().map_err(refused("attach to mm_migrate_pages"))?;
+        let functions = fprobe::Probe::attach(&FUNCTIONS)
+            .map_err(refused("attach to migrate_pages() and other functions"))?;
         Ok(Hooks {
-            migrate,
-            isolation,
+            functions,
+            _tried: tried,
             _puts: puts,
             _frees: frees,
         })
-    }
-
-    fn missed(&self) -> usize {
-        self.migrate.missed() + self.isolation.missed()
     }
 }
 
@@ -172,7 +190,7 @@ fn detach() {
     attached.users -= 1;
     if attached.users == 0 {
         if let Some(hooks) = attached.hooks.take() {
-            attached.missed += hooks.missed();
+            attached.missed += hooks.functions.missed();
             drop(hooks);
         }
         close();
@@ -200,7 +218,11 @@ pub(crate) fn reading<R>(reader: impl FnOnce() -> R) -> R {
 /// Calls of watched functions that were not seen. May sleep.
 pub(crate) fn missed() -> usize {
     let attached = ATTACHED.lock();
-    attached.missed + attached.hooks.as_ref().map_or(0, Hooks::missed)
+    attached.missed
+        + attached
+            .hooks
+            .as_ref()
+            .map_or(0, |hooks| hooks.functions.missed())
 }
 
 /// True if hooks are attached. May sleep.
@@ -300,6 +322,7 @@ struct Attempt {
     reason: Reason,
     stage: Stage,
     err: i32,
+    recovery: Option<Recovery>,
     stack: u32,
     task: Task,
 }
@@ -313,31 +336,43 @@ impl Attempt {
         err: i32,
         site: fprobe::Site,
     ) -> Self {
+        let stack = DEPOT.save(context.return_stack(site));
+        Self::with(reason, stage, err, stack)
+    }
+
+    /// One that is under way: its stack is the current one, without the functions in `hooks`.
+    fn here(
+        context: &mut Context,
+        reason: Reason,
+        stage: Stage,
+        err: i32,
+        hooks: &[sys::context::Text],
+    ) -> Self {
+        let stack = DEPOT.save(context.caller_stack(hooks));
+        Self::with(reason, stage, err, stack)
+    }
+
+    fn with(reason: Reason, stage: Stage, err: i32, stack: Handle) -> Self {
         Attempt {
             reason,
             stage,
             err,
-            stack: DEPOT.save(context.return_stack(site)).0,
+            recovery: None,
+            stack: stack.0,
             task: sys::context::task(),
         }
     }
 
-    /// What is not the kernel's attempt, but done by hand.
-    fn by_hand(context: &mut Context, reason: Reason) -> Self {
-        Attempt {
-            reason,
-            stage: Stage::Manual,
-            err: 0,
-            stack: DEPOT.save(context.caller_stack(&[])).0,
-            task: sys::context::task(),
-        }
-    }
-
-    /// Marks a folio, or counts a failure more, and reports it. The folio must not be freed
-    /// meanwhile; `ours` of its references are our own.
+    /// Marks a folio, or counts a failure more, and reports it once in a burst of them. The folio
+    /// must not be freed meanwhile; `ours` of its references are the attempt's or our own.
     fn mark(&self, page: Page, ours: i32) {
         let mut folio = page.read();
         folio.count -= ours;
+        self.mark_as(folio);
+    }
+
+    /// The same for a folio that was looked at.
+    fn mark_as(&self, mut folio: State) {
         if self.stage == Stage::Migrate {
             folio.expected += ISOLATION;
         }
@@ -347,6 +382,7 @@ impl Attempt {
             reason: self.reason,
             stage: self.stage,
             err: self.err,
+            recovery: self.recovery,
             count: folio.count,
             expected: folio.expected,
             now: sys::now(),
@@ -361,11 +397,26 @@ impl Attempt {
                 return sys::deferred::kick();
             }
         }
-        events::report(&failure, folio);
+        report(&failure, folio);
         kick_if_needed();
         if Marks::is_low() {
             sys::deferred::kick();
         }
+    }
+}
+
+/// Reports a failure of a marked folio, unless its burst was reported already or there were as
+/// many reports in this second as allowed.
+fn report(failure: &Failure, folio: State) {
+    let Some(marked) = MARKS.lookup(failure.pfn).filter(|r| r.claim_report()) else {
+        return;
+    };
+    if REPORTS.take(failure.now, params::report_rate()) {
+        stats::REPORTS.count();
+        events::report(failure, folio);
+    } else {
+        marked.not_reported();
+        Loss::Report.count();
     }
 }
 

@@ -29,6 +29,8 @@ impl Counter {
 pub(crate) static MARKED: Counter = Counter::new();
 /// Failures of folios that were marked already.
 pub(crate) static REPEATED: Counter = Counter::new();
+/// Reports of failures, one to a folio and burst.
+pub(crate) static REPORTS: Counter = Counter::new();
 /// Puts of marked folios.
 pub(crate) static PUTS: Counter = Counter::new();
 
@@ -50,6 +52,12 @@ pub(crate) enum Loss {
     MarksNoMemory,
     /// A folio was not marked: its pfn is beyond what the tables hold.
     MarksRange,
+    /// A folio was not marked: as many in one call as may be without a pause.
+    MarksAtOnce,
+    /// The kernel ran out of memory, and it was not seen how many folios it had tried.
+    Tried,
+    /// A report was not made, as there were as many in that second as allowed. The mark was.
+    Report,
     /// A hook was called while the same CPU recorded something in the same context.
     Nested,
     /// The stack of a put found no room in the depot.
@@ -60,11 +68,14 @@ static LOSSES: [Counter; Loss::ALL.len()] = [const { Counter::new() }; Loss::ALL
 
 impl Loss {
     /// All kinds, with the names they have in `stats`.
-    pub(crate) const ALL: [(Loss, &'static str); 6] = [
+    pub(crate) const ALL: [(Loss, &'static str); 9] = [
         (Loss::MarksFull, "lost_marks_full"),
         (Loss::MarksBlocks, "lost_marks_blocks"),
         (Loss::MarksNoMemory, "lost_marks_nomem"),
         (Loss::MarksRange, "lost_marks_range"),
+        (Loss::MarksAtOnce, "lost_marks_at_once"),
+        (Loss::Tried, "lost_tried"),
+        (Loss::Report, "lost_reports"),
         (Loss::Nested, "lost_nested"),
         (Loss::PutStack, "lost_put_stacks"),
     ];

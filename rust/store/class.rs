@@ -21,7 +21,7 @@ pub enum Class {
 /// Functions in which everything is done to move folios, or to see whether they can be moved.
 /// Whatever they call is the migrator's; a trailing `*` stands for any end. File by file of mm/,
 /// with the names of inlined callers where a compiler may choose otherwise.
-const MIGRATOR: [&str; 28] = [
+const MIGRATOR: [&str; 29] = [
     // migrate.c and migrate_device.c
     "migrate_pages*",
     "migrate_folio*",
@@ -52,6 +52,7 @@ const MIGRATOR: [&str; 28] = [
     "do_migrate_range",
     "soft_offline_*",
     "memory_failure",
+    "unpoison_memory",
     // mempolicy.c
     "do_mbind",
     // gup.c: out of CMA, before pages are pinned for long

@@ -122,7 +122,8 @@ impl<'a> Stack<'a> {
         (self.words[1].load(Ordering::Relaxed) >> 32) as u32
     }
 
-    fn hit(&self) {
+    /// It was saved once more. Context: any.
+    pub fn hit(&self) {
         self.words[1].fetch_add(1 << 32, Ordering::Relaxed);
     }
 

@@ -26,6 +26,7 @@
 //! mends this; with the loom of crates.io the models are run, but not in every order.
 
 use super::depot::{Depot, Handle, OVERHEAD_BYTES, POOL_BYTES};
+use super::limit::Limit;
 use super::memory::{Memory, Table, Zeroed};
 use super::page_ext::{Marked, PageExt, BLOCK_LEN};
 use super::reason::{Reason, Stage};
@@ -148,6 +149,7 @@ fn failure(pfn: u64, order: u8) -> Failure {
         reason: Reason(n as u8),
         stage: Stage::ALL[n as usize % Stage::ALL.len()],
         err: n as i32,
+        recovery: None,
         count: n as i32,
         expected: n as i32,
         now: n,
@@ -634,5 +636,34 @@ fn write_in_turns() {
         together(&w, |w| w.write(1), |w| w.write(2));
         assert!(w.read());
         assert_ne!(w.pair[0].load(Ordering::Relaxed), 0);
+    });
+}
+
+/// Two want the one report that is allowed in this second: one of them gets it.
+#[test]
+fn take_the_last() {
+    loom::model(|| {
+        let limit = Rc::new(Limit::new());
+        let (a, b) = together(&limit, |l| l.take(1, 1), |l| l.take(1, 1));
+        assert!(a != b);
+    });
+}
+
+/// A burst is reported once, though two would and the folio fails once more meanwhile.
+#[test]
+fn report_once() {
+    loom::model(|| {
+        let m = Marks::new(1);
+        m.mark(0, 0).unwrap();
+        let fail = |m: &Marks| {
+            let user = m.all.lookup(0).expect("marked");
+            user.failed_again(&failure(0, 0));
+            user.claim_report()
+        };
+        let claim = |m: &Marks| m.all.lookup(0).expect("marked").claim_report();
+        let (a, b) = together(&m, fail, claim);
+        assert!(a != b);
+        m.free(0);
+        m.settle();
     });
 }

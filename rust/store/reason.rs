@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why and at which stage a folio was marked, and how its story ended.
+//! Why and at which stage a folio was marked, what became of it, and how its story ended.
 //!
 //! The names of the reasons are the kernel's and differ between kernels, so they come from outside
 //! as a list; a [`Reason`] is an index into it.
@@ -34,6 +34,40 @@ impl Stage {
             Stage::Isolate => "isolate",
             Stage::Poison => "poison",
             Stage::Manual => "manual",
+        }
+    }
+}
+
+/// What the kernel made of a hard memory error, in the order of its enum mf_result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Recovery {
+    /// It could do nothing.
+    Ignored,
+    /// The page is still in use.
+    Failed,
+    /// The page will be dealt with later.
+    Delayed,
+    /// The page is out of use.
+    Recovered,
+}
+
+impl Recovery {
+    /// All results, in the order of their numbers.
+    pub const ALL: [Recovery; 4] = [
+        Recovery::Ignored,
+        Recovery::Failed,
+        Recovery::Delayed,
+        Recovery::Recovered,
+    ];
+
+    /// The kernel's name for it, used in events and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Recovery::Ignored => "Ignored",
+            Recovery::Failed => "Failed",
+            Recovery::Delayed => "Delayed",
+            Recovery::Recovered => "Recovered",
         }
     }
 }

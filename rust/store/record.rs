@@ -13,7 +13,7 @@
 //! is never another folio's.
 
 use super::memory::{Memory, Table, Zeroed};
-use super::reason::{Cause, Reason, Stage};
+use super::reason::{Cause, Reason, Recovery, Stage};
 use super::sync::{const_unless_loom, sized, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use super::version::{self, Group};
 
@@ -21,6 +21,12 @@ use super::version::{self, Group};
 const LIVE: u32 = 1 << 31;
 /// Bit of [`Record::kind`]: the folio failed again since its turn to be evicted was last.
 const AGAIN: u32 = 1 << 24;
+/// Bit of [`Record::kind`]: a burst of failures began that was not reported yet.
+const UNREPORTED: u32 = 1 << 25;
+/// From this bit of [`Record::kind`] on: number of the recovery + 1, or 0.
+const RECOVERY_SHIFT: u32 = 26;
+/// Nanoseconds without a failure of the folio after which the next one begins a new burst.
+pub const BURST_NS: u64 = 1_000_000_000;
 /// Records in one allocation.
 const CHUNK_LEN: u32 = sized(32, 1) as u32;
 /// Most records there can ever be: 2^20.
@@ -50,6 +56,8 @@ pub struct Failure {
     pub stage: Stage,
     /// What the failing function returned.
     pub err: i32,
+    /// What the kernel made of the memory error, if it was one.
+    pub recovery: Option<Recovery>,
     /// References at that moment.
     pub count: i32,
     /// References that the kernel accounts for.
@@ -78,7 +86,7 @@ pub struct Record {
     put_stacks: AtomicU64,
     /// Pages that are still marked with this record.
     pages: AtomicU32,
-    /// order, reason and stage, a byte each, and [`AGAIN`].
+    /// order, reason and stage, a byte each, [`AGAIN`], [`UNREPORTED`] and the recovery.
     kind: AtomicU32,
     err: AtomicI32,
     count: AtomicI32,
@@ -137,11 +145,18 @@ pub struct Snapshot {
     pub whole: bool,
 }
 
+/// [`Record::kind`] of a failure, without flags.
+fn kind(f: &Failure) -> u32 {
+    let recovery = f.recovery.map_or(0, |recovery| recovery as u32 + 1);
+    u32::from_le_bytes([f.order, f.reason.0, f.stage as u8, 0]) | (recovery << RECOVERY_SHIFT)
+}
+
+/// The part of [`Record::kind`] that is the same for all failures of one burst.
+const REASON_AND_STAGE: u32 = 0x00ff_ff00;
+
 impl Record {
-    fn set(&self, f: &Failure, again: u32) {
+    fn set(&self, f: &Failure) {
         self.last.store(f.now, Ordering::Relaxed);
-        let kind = u32::from_le_bytes([f.order, f.reason.0, f.stage as u8, 0]);
-        self.kind.store(kind | again, Ordering::Relaxed);
         self.err.store(f.err, Ordering::Relaxed);
         self.count.store(f.count, Ordering::Relaxed);
         self.expected.store(f.expected, Ordering::Relaxed);
@@ -178,6 +193,18 @@ impl Record {
         Reason(self.kind.load(Ordering::Relaxed).to_le_bytes()[1])
     }
 
+    /// What the kernel made of the memory error of the latest failure, if it was one.
+    fn recovery(&self) -> Option<Recovery> {
+        let number = self.kind.load(Ordering::Relaxed) >> RECOVERY_SHIFT;
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        Recovery::ALL.get(index).copied()
+    }
+
+    /// Time of the latest failure, monotonic nanoseconds.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
     /// Time of the first failure, monotonic nanoseconds.
     pub fn first(&self) -> u64 {
         self.first.load(Ordering::Relaxed)
@@ -194,10 +221,31 @@ impl Record {
         version::write(&self.version, Group::First, |alone| {
             attempts = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
             if alone {
-                self.set(f, AGAIN);
+                let old = self.kind.load(Ordering::Relaxed);
+                let new = kind(f);
+                let same = old & REASON_AND_STAGE == new & REASON_AND_STAGE;
+                let news = !same || f.now.saturating_sub(self.last()) >= BURST_NS;
+                // The flags may change meanwhile, but nothing else.
+                self.kind
+                    .fetch_xor((old ^ new) & !(AGAIN | UNREPORTED), Ordering::Relaxed);
+                let flags = AGAIN | if news { UNREPORTED } else { 0 };
+                self.kind.fetch_or(flags, Ordering::Relaxed);
+                self.set(f);
             }
         });
         attempts
+    }
+
+    /// True if the folio's burst of failures was not reported yet: it is the caller's to report
+    /// it now, or to give that back with [`Record::not_reported`]. Context: any.
+    pub fn claim_report(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) & UNREPORTED != 0
+            && self.kind.fetch_and(!UNREPORTED, Ordering::Relaxed) & UNREPORTED != 0
+    }
+
+    /// The report that was claimed could not be made: the next failure may try again.
+    pub fn not_reported(&self) {
+        self.kind.fetch_or(UNREPORTED, Ordering::Relaxed);
     }
 
     /// A put dropped `refs` references. True if the folio had no put with this stack yet; of two
@@ -231,6 +279,7 @@ impl Record {
                 reason: self.reason(),
                 stage: self.stage(),
                 err: self.err.load(Ordering::Relaxed),
+                recovery: self.recovery(),
                 count: self.count.load(Ordering::Relaxed),
                 expected: self.expected.load(Ordering::Relaxed),
                 now: self.last.load(Ordering::Relaxed),
@@ -509,7 +558,10 @@ impl Records {
         record.put_stacks.store(0, Ordering::Relaxed);
         record.put_stack.store(0, Ordering::Relaxed);
         set_task(&record.put_comm, &record.put_pid, &Task::default());
-        record.set(failure, 0);
+        record
+            .kind
+            .store(kind(failure) | UNREPORTED, Ordering::Relaxed);
+        record.set(failure);
         self.live.fetch_add(1, Ordering::Relaxed);
         // Publishes the fields above to whoever becomes a user.
         record.state.store(LIVE | 1, Ordering::Release);

@@ -11,6 +11,7 @@
 #include <linux/debugfs.h>
 #include <linux/fprobe.h>
 #include <linux/kallsyms.h>
+#include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/seq_file.h>
 #include <linux/sort.h>
@@ -44,6 +45,7 @@ struct ppo_report {
 	int		err;
 	u8		reason;
 	u8		stage;
+	u8		recovery;	/* 0, or enum mf_result + 1 */
 };
 
 struct ppo_put {
@@ -63,6 +65,13 @@ struct ppo_free {
 	u8		reason;
 	u8		stage;
 	u8		cause;
+};
+
+/* Which of the folios that somebody holds an attempt could not take. */
+enum ppo_scan {
+	PPO_SCAN_RANGE,		/* to use the range: all */
+	PPO_SCAN_OFFLINE,	/* to take it offline: poisoned pages are no obstacle */
+	PPO_SCAN_COMPACTION,	/* to compact: anonymous ones it does not even isolate */
 };
 
 /* Scratch of one CPU at one context level: task, softirq, hardirq, NMI. */
@@ -85,6 +94,7 @@ enum ppo_sizes {
 	PPO_SIZE_SEQ_OPS = sizeof(*((struct seq_file *)NULL)->op),
 	PPO_SIZE_SEQ_FILE = sizeof(struct seq_file),
 	PPO_SYMBOL_LEN	= KSYM_SYMBOL_LEN,
+	PPO_PIN_REFS	= GUP_PIN_COUNTING_BIAS,	/* of a small folio, for one pin */
 };
 
 /* params.c */
@@ -104,16 +114,22 @@ u64 ppo_page_to_pfn(const struct page *page);
 u64 ppo_memmap_start(void);
 void ppo_folio_read(struct page *page, struct ppo_folio *f);
 struct page *ppo_folio_of_list(struct list_head *entry);
-struct page *ppo_scan(u64 *pfn, u64 end, bool offline);
+struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what);
+struct page *ppo_page_at(u64 pfn);
 struct page *ppo_folio_get(u64 pfn);
 void ppo_folio_put(struct page *page);
 u64 ppo_end_pfn(void);
 bool ppo_isolation_is_offlining(u64 mode);
+bool ppo_is_isolated(u64 pfn);
+bool ppo_folio_is_on_lru(const struct page *page);
+bool ppo_poison_keeps(int type);
+bool ppo_pins_longterm(u64 addr);
 
 /* helpers.c: probes */
 struct fprobe *ppo_fprobe_new(fprobe_entry_cb entry, fprobe_exit_cb exit,
-			      size_t data_size);
-int ppo_fprobe_register(struct fprobe *fp, const char *symbol);
+			      size_t data_size, const void *functions, size_t nr);
+const void *ppo_fprobe_functions(const struct fprobe *fp, size_t *nr);
+int ppo_fprobe_register(struct fprobe *fp, const char **symbols, int nr);
 void ppo_fprobe_free(struct fprobe *fp);
 u64 ppo_fprobe_missed(const struct fprobe *fp);
 u64 ppo_regs_argument(struct pt_regs *regs, unsigned int n);
@@ -130,6 +146,7 @@ int ppo_context_init(void);
 void ppo_context_exit(void);
 struct ppo_context *ppo_context_enter(bool *quiet);
 void ppo_context_leave(struct ppo_context *ctx);
+bool ppo_in_task(void);
 unsigned int ppo_stack_here(unsigned long *frames);
 u64 ppo_function_size(u64 addr);
 bool ppo_text_is_ours(u64 addr);
@@ -159,6 +176,7 @@ void ppo_mutex_unlock(void);
 int ppo_module_get(void);
 void ppo_module_put(void);
 void ppo_symbol(u64 addr, char *buf);
+bool ppo_symbol_is(u64 addr, const char *name);
 bool ppo_pause(void);
 void ppo_seq_frame(struct seq_file *m, u64 addr);
 
@@ -172,5 +190,7 @@ int ppo_rust_until_set(const char *text);
 int ppo_rust_until_get(char *buf, size_t size);
 int ppo_rust_max_age_set(const char *text);
 int ppo_rust_max_age_get(char *buf, size_t size);
+int ppo_rust_report_rate_set(const char *text);
+int ppo_rust_report_rate_get(char *buf, size_t size);
 
 #endif

@@ -49,12 +49,13 @@ impl Context {
     }
 
     /// Runs `f`; a hook that it runs into at this level has nothing to record.
-    pub(crate) fn quietly(&mut self, f: impl FnOnce()) {
+    pub(crate) fn quietly<R>(&mut self, f: impl FnOnce() -> R) -> R {
         // SAFETY: We hold the context.
         unsafe { self.0.as_mut().quiet = true };
-        f();
+        let result = f();
         // SAFETY: As above.
         unsafe { self.0.as_mut().quiet = false };
+        result
     }
 
     fn unwind(&mut self) -> &mut [usize] {
@@ -111,6 +112,12 @@ fn as_words(frames: &[usize]) -> &[u64] {
 fn is_ours(frame: usize) -> bool {
     // SAFETY: Only compares the address.
     unsafe { bindings::ppo_text_is_ours(frame as u64) }
+}
+
+/// True if no interrupt is being served on this CPU. Context: any.
+pub(crate) fn in_task() -> bool {
+    // SAFETY: Looks at this CPU's state alone.
+    unsafe { bindings::ppo_in_task() }
 }
 
 /// The text of one function of the kernel; empty until [`Text::find`].

@@ -5,6 +5,7 @@
 use super::bindings;
 use core::ptr::{addr_of_mut, NonNull};
 use kernel::bindings::{list_head, page};
+use kernel::ffi::c_int;
 
 pub(crate) use bindings::ppo_folio as State;
 
@@ -33,6 +34,12 @@ impl Page {
         Page(unsafe { NonNull::new_unchecked(page) })
     }
 
+    /// The page with this number, if there is one. Context: any.
+    pub(crate) fn at(pfn: u64) -> Option<Self> {
+        // SAFETY: Any number may be asked for.
+        NonNull::new(unsafe { bindings::ppo_page_at(pfn) }).map(Page)
+    }
+
     /// Number of the block of 64 pages that the page lies in, plus [`block_bias`]. Context: any.
     ///
     /// This is on the path of every put. Where the memory map is one array, 64 entries of it are
@@ -50,6 +57,12 @@ impl Page {
     pub(crate) fn pfn(self) -> u64 {
         // SAFETY: Computes with the address and, in some memory models, the page's flags.
         unsafe { bindings::ppo_page_to_pfn(self.0.as_ptr()) }
+    }
+
+    /// True if it is the head of a folio on an LRU list. Context: any.
+    pub(crate) fn is_on_lru(self) -> bool {
+        // SAFETY: The page is the kernel's.
+        unsafe { bindings::ppo_folio_is_on_lru(self.0.as_ptr()) }
     }
 
     /// The folio that has this page as its head, as it looks now. Context: any.
@@ -118,13 +131,25 @@ impl Drop for Held {
     }
 }
 
+/// Which of the folios that somebody holds an attempt could not take.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Scan {
+    /// It wanted to use a range.
+    Range = bindings::ppo_scan_PPO_SCAN_RANGE,
+    /// To take it offline, to which poisoned pages are no obstacle.
+    Offline = bindings::ppo_scan_PPO_SCAN_OFFLINE,
+    /// To compact it, which does not even isolate anonymous folios that are held.
+    Compaction = bindings::ppo_scan_PPO_SCAN_COMPACTION,
+}
+
 /// The folios with a page from `start` up to `end` that have more references than the kernel
-/// accounts for. `offline`: for taking memory offline, to which poisoned pages are no obstacle.
-pub(crate) fn held_in(start: u64, end: u64, offline: bool) -> impl Iterator<Item = Held> {
+/// accounts for, and were an obstacle to what was tried.
+pub(crate) fn held_in(start: u64, end: u64, what: Scan) -> impl Iterator<Item = Held> {
     let mut pfn = start;
     core::iter::from_fn(move || {
         // SAFETY: `pfn` is ours; any range may be asked for.
-        let page = unsafe { bindings::ppo_scan(addr_of_mut!(pfn), end, offline) };
+        let page = unsafe { bindings::ppo_scan(addr_of_mut!(pfn), end, what as _) };
         // SAFETY: A page of the kernel's.
         (!page.is_null()).then(|| Held(unsafe { Page::from_raw(page) }))
     })
@@ -134,6 +159,24 @@ pub(crate) fn held_in(start: u64, end: u64, offline: bool) -> impl Iterator<Item
 pub(crate) fn is_offlining(mode: usize) -> bool {
     // SAFETY: Looks at the number alone.
     unsafe { bindings::ppo_isolation_is_offlining(mode as u64) }
+}
+
+/// True if the pageblock of `pfn` is set aside for whoever wants the range. Context: any.
+pub(crate) fn is_isolated(pfn: u64) -> bool {
+    // SAFETY: Any number may be asked for.
+    unsafe { bindings::ppo_is_isolated(pfn) }
+}
+
+/// True if memory_failure() keeps a reference to a page of this type.
+pub(crate) fn poison_keeps(page_type: c_int) -> bool {
+    // SAFETY: Looks at the number alone.
+    unsafe { bindings::ppo_poison_keeps(page_type) }
+}
+
+/// True if a call that returns to `address` prepares memory for a long-term pin. Context: any.
+pub(crate) fn pins_longterm(address: usize) -> bool {
+    // SAFETY: Any address may be asked for.
+    unsafe { bindings::ppo_pins_longterm(address as u64) }
 }
 
 /// The first pfn behind all memory there is. Context: any.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Probes on entry and exit of the kernel's functions.
+//! A probe on entry and exit of functions of the kernel.
+//!
+//! One for all of them: to take one off makes ftrace wait for a tenth of a second.
 //!
 //! `struct fprobe` stays in C: the bindings know `struct ftrace_ops` only by name, and a struct
 //! built on that would have no room for it.
@@ -10,19 +12,20 @@
 //! impl Function for MigratePages {
 //!     const NAME: &'static CStr = c"migrate_pages";
 //!     type Call = Call;
-//!     fn enter(args: &Arguments) -> Option<Call> { .. }
+//!     fn enter(args: &Arguments, site: Site) -> Option<Call> { .. }
 //!     fn leave(call: &Call, result: i32, site: Site) { .. }
 //! }
-//! let probe = Probe::<MigratePages>::attach()?;
+//! static WATCHED: [Watched; 1] = [Watched::new::<MigratePages>()];
+//! let probe = Probe::attach(&WATCHED)?;
 //! ```
 
 use super::bindings;
 use core::ffi::CStr;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::bindings::pt_regs;
 use kernel::error::{code::ENOMEM, to_result, Result};
-use kernel::ffi::{c_int, c_ulong, c_void};
+use kernel::ffi::{c_char, c_int, c_ulong, c_void};
 
 /// Arguments of a call.
 pub(crate) struct Arguments(*mut pt_regs);
@@ -44,6 +47,16 @@ pub(crate) struct Site {
     pub(crate) caller: usize,
 }
 
+impl Site {
+    #[allow(clippy::unnecessary_cast)] // c_ulong is u64 in some kernels.
+    fn new(entry_ip: c_ulong, ret_ip: c_ulong) -> Self {
+        Site {
+            function: entry_ip as usize,
+            caller: ret_ip as usize,
+        }
+    }
+}
+
 /// A function of the kernel that is watched.
 pub(crate) trait Function {
     /// Its symbol.
@@ -52,33 +65,110 @@ pub(crate) trait Function {
     type Call: Copy;
 
     /// Called at entry, preemption off. `None`: this call is of no interest.
-    fn enter(args: &Arguments) -> Option<Self::Call>;
+    fn enter(args: &Arguments, site: Site) -> Option<Self::Call>;
 
     /// Called at exit of a call that was of interest, preemption off.
     fn leave(call: &Self::Call, result: i32, site: Site);
 }
 
+/// One of the functions that a [`Probe`] watches.
+pub(crate) struct Watched {
+    name: &'static CStr,
+    /// Where it is, once it was called.
+    address: AtomicUsize,
+    size: usize,
+    enter: unsafe fn(&Arguments, Site, *mut c_void) -> bool,
+    leave: unsafe fn(*const c_void, i32, Site),
+}
+
+impl Watched {
+    /// To watch `F`.
+    pub(crate) const fn new<F: Function>() -> Self {
+        const { assert!(core::mem::align_of::<F::Call>() <= 8) };
+        Watched {
+            name: F::NAME,
+            address: AtomicUsize::new(0),
+            size: core::mem::size_of::<F::Call>(),
+            enter: enter::<F>,
+            leave: leave::<F>,
+        }
+    }
+
+    /// True if it is the function at `address`. Context: any.
+    fn is_at(&self, address: usize) -> bool {
+        match self.address.load(Ordering::Relaxed) {
+            0 => {
+                // SAFETY: Any address may be asked for; the name ends with a NUL.
+                let found =
+                    unsafe { bindings::ppo_symbol_is(address as u64, self.name.as_ptr().cast()) };
+                if found {
+                    self.address.store(address, Ordering::Relaxed);
+                }
+                found
+            }
+            known => known == address,
+        }
+    }
+}
+
+/// # Safety
+///
+/// `data` must have room for one `F::Call`.
+unsafe fn enter<F: Function>(args: &Arguments, site: Site, data: *mut c_void) -> bool {
+    let Some(call) = F::enter(args, site) else {
+        return false;
+    };
+    // SAFETY: As the caller promises.
+    unsafe { data.cast::<F::Call>().write(call) };
+    true
+}
+
+/// # Safety
+///
+/// `data` must be as `enter::<F>` has left it.
+unsafe fn leave<F: Function>(data: *const c_void, result: i32, site: Site) {
+    // SAFETY: As the caller promises.
+    let call = unsafe { *data.cast::<F::Call>() };
+    F::leave(&call, result, site);
+}
+
 /// A watch that is on as long as this exists.
-pub(crate) struct Probe<F: Function>(NonNull<bindings::fprobe>, PhantomData<F>);
+pub(crate) struct Probe(NonNull<bindings::fprobe>);
 
 // SAFETY: The fprobe is touched in `attach`, `missed` and `drop` only; the kernel locks its own.
-unsafe impl<F: Function> Send for Probe<F> {}
+unsafe impl Send for Probe {}
 
-impl<F: Function> Probe<F> {
-    /// Starts watching. May sleep.
+/// The functions that one probe can watch at most.
+const MAX: usize = 8;
+
+impl Probe {
+    /// Starts watching all functions, or none. May sleep.
     ///
     /// # Errors
     ///
     /// ENOMEM; what register_fprobe_syms() says, ENOENT or EILSEQ for a function that is not there
     /// or cannot be traced.
-    pub(crate) fn attach() -> Result<Self> {
-        const { assert!(core::mem::align_of::<F::Call>() <= 8) };
-        let size = core::mem::size_of::<F::Call>();
-        // SAFETY: Both handlers fit `struct fprobe` and write no more than `size` bytes.
-        let fp = unsafe { bindings::ppo_fprobe_new(Some(enter::<F>), Some(leave::<F>), size) };
-        let probe = Probe(NonNull::new(fp).ok_or(ENOMEM)?, PhantomData);
-        // SAFETY: Not registered yet; the name ends with a NUL.
-        to_result(unsafe { bindings::ppo_fprobe_register(fp, F::NAME.as_ptr().cast()) })?;
+    pub(crate) fn attach(functions: &'static [Watched]) -> Result<Self> {
+        let size = functions.iter().map(|f| f.size).max().unwrap_or(0);
+        let mut names = [core::ptr::null::<c_char>(); MAX];
+        for (name, function) in names.iter_mut().zip(functions) {
+            *name = function.name.as_ptr().cast();
+        }
+        // SAFETY: Both handlers fit `struct fprobe` and write no more than `size` bytes; they get
+        // back what is given here as private.
+        let fp = unsafe {
+            bindings::ppo_fprobe_new(
+                Some(entry),
+                Some(exit),
+                size,
+                functions.as_ptr().cast(),
+                functions.len(),
+            )
+        };
+        let probe = Probe(NonNull::new(fp).ok_or(ENOMEM)?);
+        let len = functions.len().min(MAX) as c_int;
+        // SAFETY: Not registered yet; so many names, which end with a NUL.
+        to_result(unsafe { bindings::ppo_fprobe_register(fp, names.as_mut_ptr(), len) })?;
         Ok(probe)
     }
 
@@ -89,52 +179,64 @@ impl<F: Function> Probe<F> {
     }
 }
 
-impl<F: Function> Drop for Probe<F> {
+impl Drop for Probe {
     fn drop(&mut self) {
         // SAFETY: From `attach`, and not used afterwards.
         unsafe { bindings::ppo_fprobe_free(self.0.as_ptr()) };
     }
 }
 
+/// The watched function at `address`.
+///
 /// # Safety
 ///
-/// For the fprobe of `Probe<F>` alone, with the arguments it gives.
-unsafe extern "C" fn enter<F: Function>(
-    _fp: *mut bindings::fprobe,
-    _entry_ip: c_ulong,
-    _ret_ip: c_ulong,
-    regs: *mut pt_regs,
-    data: *mut c_void,
-) -> c_int {
-    match F::enter(&Arguments(regs)) {
-        Some(call) => {
-            // SAFETY: `data` is memory for one `Call`, as asked for in `attach`.
-            unsafe { data.cast::<F::Call>().write(call) };
-            0
-        }
-        // Not zero: the exit is not to be reported.
-        None => 1,
-    }
+/// `fp` must be that of a [`Probe`].
+unsafe fn watched(fp: *mut bindings::fprobe, address: usize) -> Option<&'static Watched> {
+    let mut len = 0;
+    // SAFETY: What `attach` has given, a slice that stays.
+    let functions = unsafe {
+        let first = bindings::ppo_fprobe_functions(fp, &mut len).cast::<Watched>();
+        core::slice::from_raw_parts(first, len)
+    };
+    functions.iter().find(|function| function.is_at(address))
 }
 
 /// # Safety
 ///
-/// For the fprobe of `Probe<F>` alone, with the arguments it gives.
-#[allow(clippy::unnecessary_cast)] // c_ulong is u64 in some kernels.
-unsafe extern "C" fn leave<F: Function>(
-    _fp: *mut bindings::fprobe,
+/// For the fprobe of a [`Probe`] alone, with the arguments it gives.
+unsafe extern "C" fn entry(
+    fp: *mut bindings::fprobe,
+    entry_ip: c_ulong,
+    ret_ip: c_ulong,
+    regs: *mut pt_regs,
+    data: *mut c_void,
+) -> c_int {
+    let site = Site::new(entry_ip, ret_ip);
+    // SAFETY: The fprobe of a `Probe`.
+    let interest = unsafe { watched(fp, site.function) }.is_some_and(|function| {
+        // SAFETY: `data` has room for the largest `Call` of all, as asked for in `attach`.
+        unsafe { (function.enter)(&Arguments(regs), site, data) }
+    });
+    // Not zero: the exit is not to be reported.
+    c_int::from(!interest)
+}
+
+/// # Safety
+///
+/// For the fprobe of a [`Probe`] alone, with the arguments it gives.
+unsafe extern "C" fn exit(
+    fp: *mut bindings::fprobe,
     entry_ip: c_ulong,
     ret_ip: c_ulong,
     regs: *mut pt_regs,
     data: *mut c_void,
 ) {
-    // SAFETY: Written at entry of the same call.
-    let call = unsafe { *data.cast::<F::Call>() };
     // SAFETY: The registers as the function returns. Its result is an int: the low half.
     let result = unsafe { bindings::ppo_regs_return(regs) } as i32;
-    let site = Site {
-        function: entry_ip as usize,
-        caller: ret_ip as usize,
-    };
-    F::leave(&call, result, site);
+    let site = Site::new(entry_ip, ret_ip);
+    // SAFETY: The fprobe of a `Probe`.
+    if let Some(function) = unsafe { watched(fp, site.function) } {
+        // SAFETY: `data` was written at entry of the same call of the same function.
+        unsafe { (function.leave)(data, result, site) };
+    }
 }

@@ -69,7 +69,10 @@ static bool folio_is_hugetlb_racy(const struct folio *folio)
 	return data_race(folio->page.page_type >> 24) == PGTY_hugetlb;
 }
 
-/* The references folio_migrate_mapping() will accept, without the isolation. */
+/*
+ * The references folio_migrate_mapping() will accept, without the isolation; and
+ * the one that memory_failure() keeps, so that a poisoned page stays out of use.
+ */
 static int folio_expected_racy(const struct folio *folio, unsigned int order,
 			       int mapcount)
 {
@@ -88,6 +91,12 @@ static int folio_expected_racy(const struct folio *folio, unsigned int order,
 			expected += 1 << order;
 		expected += !!(flags & BIT(PG_private));
 	}
+	/* hugetlb's own pages it keeps only where they stay in a file. */
+	if ((flags & __PG_HWPOISON) && order == 0)
+		expected++;
+	else if ((flags & __PG_HWPOISON) && folio_is_hugetlb_racy(folio) &&
+		 mapping && !(mapping & PAGE_MAPPING_FLAGS))
+		expected++;
 	return expected;
 }
 
@@ -142,12 +151,31 @@ struct page *ppo_folio_of_list(struct list_head *entry)
 	return &list_entry(entry, struct folio, lru)->page;
 }
 
+static bool is_obstacle(const struct folio *folio, const struct ppo_folio *f,
+			enum ppo_scan what)
+{
+	switch (what) {
+	case PPO_SCAN_OFFLINE:
+		if (f->flags & __PG_HWPOISON)
+			return false;
+		break;
+	case PPO_SCAN_COMPACTION:
+		if (!(f->flags & BIT(PG_lru)) || (f->flags & BIT(PG_swapcache)) ||
+		    !((unsigned long)f->mapping & PAGE_MAPPING_ANON))
+			return false;
+		break;
+	case PPO_SCAN_RANGE:
+		break;
+	}
+	return f->count > f->expected && folio_is_movable_racy(folio, f);
+}
+
 /*
  * The next folio from *pfn on that somebody holds although it should be free,
  * with a reference taken so that it stays what it is; NULL at @end. *pfn is
  * moved behind it.
  */
-struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
+struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what)
 {
 	while (*pfn < end) {
 		struct page *page = pfn_to_online_page(*pfn);
@@ -170,12 +198,7 @@ struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
 		next = f.pfn + (1UL << f.order);
 		*pfn = max(next, *pfn + 1);
 
-		/* Offlining takes poisoned pages for free, and so do we. */
-		if (offline && (f.flags & __PG_HWPOISON))
-			continue;
-		if (f.count <= f.expected || !folio_is_movable_racy(folio, &f))
-			continue;
-		if (!folio_try_get(folio))
+		if (!is_obstacle(folio, &f, what) || !folio_try_get(folio))
 			continue;
 		/* Now it stays; was it still this one, and still held? */
 		ppo_folio_read(&folio->page, &f);
@@ -184,6 +207,11 @@ struct page *ppo_scan(u64 *pfn, u64 end, bool offline)
 		folio_put(folio);
 	}
 	return NULL;
+}
+
+struct page *ppo_page_at(u64 pfn)
+{
+	return pfn_to_online_page(pfn);
 }
 
 /*
@@ -228,6 +256,42 @@ bool ppo_isolation_is_offlining(u64 mode)
 	return mode & MEMORY_OFFLINE;
 }
 
+/* Is its pageblock set aside for whoever wants the range? */
+bool ppo_is_isolated(u64 pfn)
+{
+#ifdef CONFIG_MEMORY_ISOLATION
+	return page_migratetype(pfn) == MIGRATE_ISOLATE;
+#else
+	return false;
+#endif
+}
+
+bool ppo_folio_is_on_lru(const struct page *page)
+{
+	return READ_ONCE(page->flags) & BIT(PG_lru);
+}
+
+/*
+ * Does memory_failure() keep a reference to a page of this type? Of the kernel's
+ * own it could not even get one.
+ */
+bool ppo_poison_keeps(int type)
+{
+	return type != MF_MSG_GET_HWPOISON && type != MF_MSG_KERNEL_HIGH_ORDER;
+}
+
+/*
+ * Does a call that returns to @addr prepare memory for a long-term pin? Compilers
+ * differ in what they inline, and the start of a name is enough.
+ */
+bool ppo_pins_longterm(u64 addr)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "%ps", (void *)(unsigned long)(addr - 1));
+	return strstr(name, "longterm") || strstr(name, "check_and_migrate_movable");
+}
+
 /*
  * Probes
  */
@@ -248,34 +312,54 @@ u64 ppo_page_ref_function(unsigned int n)
 }
 
 /* Calls that may be between entry and exit at once; more are counted as missed. */
-#define PPO_FPROBE_ACTIVE	128
+#define PPO_FPROBE_ACTIVE	256
+
+struct ppo_fprobe {
+	struct fprobe fp;
+	const void *functions;	/* what Rust knows of them */
+	size_t nr;
+	struct rcu_head rcu;
+};
 
 struct fprobe *ppo_fprobe_new(fprobe_entry_cb entry, fprobe_exit_cb exit,
-			      size_t data_size)
+			      size_t data_size, const void *functions, size_t nr)
 {
-	struct fprobe *fp = kzalloc(sizeof(*fp), GFP_KERNEL);
+	struct ppo_fprobe *ppo = kzalloc(sizeof(*ppo), GFP_KERNEL);
+	struct fprobe *fp = &ppo->fp;
 
-	if (!fp)
+	if (!ppo)
 		return NULL;
 	fp->entry_handler = entry;
 	fp->exit_handler = exit;
 	fp->entry_data_size = data_size;
 	fp->nr_maxactive = PPO_FPROBE_ACTIVE;
+	ppo->functions = functions;
+	ppo->nr = nr;
 	return fp;
 }
 
-int ppo_fprobe_register(struct fprobe *fp, const char *symbol)
+const void *ppo_fprobe_functions(const struct fprobe *fp, size_t *nr)
 {
-	return register_fprobe_syms(fp, &symbol, 1);
+	const struct ppo_fprobe *ppo = container_of(fp, struct ppo_fprobe, fp);
+
+	*nr = ppo->nr;
+	return ppo->functions;
 }
 
-/* Also of one that was never registered. May sleep. */
+int ppo_fprobe_register(struct fprobe *fp, const char **symbols, int nr)
+{
+	return register_fprobe_syms(fp, symbols, nr);
+}
+
+/*
+ * Also of one that was never registered. May sleep. A handler may still run, on its
+ * way out of the function: until then its memory stays, and the caller has to wait
+ * for an RCU grace period before what it uses goes.
+ */
 void ppo_fprobe_free(struct fprobe *fp)
 {
 	unregister_fprobe(fp);
-	/* A handler may still run on its way out of the function. */
-	synchronize_rcu();
-	kfree(fp);
+	kfree_rcu(container_of(fp, struct ppo_fprobe, fp), rcu);
 }
 
 u64 ppo_fprobe_missed(const struct fprobe *fp)
@@ -396,6 +480,11 @@ void ppo_context_leave(struct ppo_context *ctx)
 	barrier();
 	ctx->busy = false;
 	preempt_enable_notrace();
+}
+
+bool ppo_in_task(void)
+{
+	return !interrupt_context_level();
 }
 
 /* The stack from our caller on, cut where an interrupt came in. */
@@ -621,6 +710,15 @@ int ppo_module_get(void)
 void ppo_module_put(void)
 {
 	module_put(THIS_MODULE);
+}
+
+/* Is @addr, where a function was probed, in the one of this name? Context: any. */
+bool ppo_symbol_is(u64 addr, const char *name)
+{
+	char found[48];
+
+	snprintf(found, sizeof(found), "%ps", (void *)(unsigned long)addr);
+	return !strcmp(found, name);
 }
 
 /* The name of the function that @addr lies in; @buf has PPO_SYMBOL_LEN bytes. */

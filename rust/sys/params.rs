@@ -20,6 +20,9 @@ static UNTIL_UNPINNED: AtomicBool = AtomicBool::new(false);
 /// Seconds after which a folio is forgotten, 0: never.
 static MAX_AGE: AtomicU32 = AtomicU32::new(0);
 
+/// Reports a second, 0: any number.
+static REPORT_RATE: AtomicU32 = AtomicU32::new(1000);
+
 fn names() -> &'static [*const c_char] {
     // SAFETY: A constant array of this length in C.
     unsafe {
@@ -58,6 +61,11 @@ pub(crate) fn wants(reason: Reason) -> bool {
     // A number this kernel has no name for cannot be reported.
     usize::from(reason.0) < names().len()
         && ReasonSet(REASONS.load(Ordering::Relaxed)).contains(reason)
+}
+
+/// The reason of this name, if folios are to be marked for it.
+pub(crate) fn wanted(name: &str) -> Option<Reason> {
+    reason(name).filter(|&reason| wants(reason))
 }
 
 /// Frames kept of a stack, 1-64.
@@ -117,6 +125,11 @@ pub(crate) fn max_age() -> Option<u64> {
     }
 }
 
+/// How many reports there may be in a second, 0: any number.
+pub(crate) fn report_rate() -> u32 {
+    REPORT_RATE.load(Ordering::Relaxed)
+}
+
 fn set_reasons(text: &[u8]) -> Result {
     match ReasonSet::parse(text, name_bytes()) {
         Ok(set) => {
@@ -158,27 +171,43 @@ fn get_until(out: &mut Buffer<'_>) -> core::fmt::Result {
     out.write_str(if until_unpinned() { "unpinned" } else { "free" })
 }
 
-fn set_max_age(text: &[u8]) -> Result {
-    let seconds = core::str::from_utf8(text.trim_ascii())
+/// Reads a number with nothing else around it than white space.
+fn number(text: &[u8]) -> Option<u32> {
+    core::str::from_utf8(text.trim_ascii())
         .ok()
         // No sign: u32's own parser would take a plus.
         .filter(|text| text.bytes().all(|c| c.is_ascii_digit()))
-        .and_then(|text| text.parse().ok());
-    match seconds {
-        Some(seconds) => {
-            MAX_AGE.store(seconds, Ordering::Relaxed);
-            crate::hooks::max_age_changed();
-            Ok(())
-        }
-        None => {
-            pr_err!("max_age: accepted are seconds, 0 (never) to {}\n", u32::MAX);
-            Err(EINVAL)
-        }
-    }
+        .and_then(|text| text.parse().ok())
+}
+
+fn set_max_age(text: &[u8]) -> Result {
+    let Some(seconds) = number(text) else {
+        pr_err!("max_age: accepted are seconds, 0 (never) to {}\n", u32::MAX);
+        return Err(EINVAL);
+    };
+    MAX_AGE.store(seconds, Ordering::Relaxed);
+    crate::hooks::max_age_changed();
+    Ok(())
 }
 
 fn get_max_age(out: &mut Buffer<'_>) -> core::fmt::Result {
     write!(out, "{}", MAX_AGE.load(Ordering::Relaxed))
+}
+
+fn set_report_rate(text: &[u8]) -> Result {
+    let Some(rate) = number(text) else {
+        pr_err!(
+            "report_rate: accepted are reports a second, 0 (no limit) to {}\n",
+            u32::MAX
+        );
+        return Err(EINVAL);
+    };
+    REPORT_RATE.store(rate, Ordering::Relaxed);
+    Ok(())
+}
+
+fn get_report_rate(out: &mut Buffer<'_>) -> core::fmt::Result {
+    write!(out, "{}", report_rate())
 }
 
 /// Prints the names of a set of reasons, comma-separated.
@@ -276,3 +305,4 @@ macro_rules! parameter {
 parameter!(ppo_rust_reasons_set => set_reasons, ppo_rust_reasons_get => get_reasons);
 parameter!(ppo_rust_until_set => set_until, ppo_rust_until_get => get_until);
 parameter!(ppo_rust_max_age_set => set_max_age, ppo_rust_max_age_get => get_max_age);
+parameter!(ppo_rust_report_rate_set => set_report_rate, ppo_rust_report_rate_get => get_report_rate);

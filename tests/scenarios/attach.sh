@@ -8,11 +8,17 @@
 
 . ./lib.sh
 
+# The functions that are watched
+FUNCTIONS="folio_isolate_lru migrate_pages putback_movable_pages test_pages_isolated
+soft_offline_page unpoison_memory"
+
+# hooks: how many of them are
 hooks() {
-	grep -c 'migrate_pages\|test_pages_isolated' "$T/enabled_functions"
+	# shellcheck disable=SC2086 # words
+	printf '^%s \n' $FUNCTIONS | grep -c -f - "$T/enabled_functions"
 }
 
-plan 8
+plan 10
 load || give_up "the module does not load"
 F=/sys/kernel/debug/failslab
 echo N >$F/ignore-gfp-wait
@@ -40,7 +46,7 @@ attach_failing() {
 		fi
 		read -r left </proc/self/fail-nth
 		echo 0 >/proc/self/fail-nth
-		{ attached $result && [ "$(hooks)" -eq $((2 * result)) ]; } || half=$((half + 1))
+		{ attached $result && [ "$(hooks)" -eq $((6 * result)) ]; } || half=$((half + 1))
 		if [ $result -eq 0 ]; then
 			refused=$((refused + 1))
 		else
@@ -59,7 +65,8 @@ attach_failing
 check "every allocation was made to fail in turn" test "$left" -gt 0
 check "stacks that find no room do not refuse the event" test $survived -gt 10
 check "never are some hooks attached and others not" test $half -eq 0
-for hook in 'mm_page_free' 'page_ref_mod\*' 'test_pages_isolated()' 'migrate_pages()'; do
+for hook in mm_page_free 'page_ref_mod\*' memory_failure_event mm_compaction_isolate_migratepages \
+	mm_migrate_pages 'migrate_pages() and other functions'; do
 	check "$hook was refused and the log says so" sh -c \
 		"dmesg | grep -q 'page_pin_owner: cannot attach to $hook, error -12; the event stays off'"
 done

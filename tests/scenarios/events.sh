@@ -48,7 +48,7 @@ load || give_up "the module does not load"
 
 head="pfn=0x%lx flags=%s count=%d mapcount=%d mapping=%p mt=%d"
 check "report_page_pinners has its fields in order" test "$(print_fmt report_page_pinners)" = \
-	"$head reason=%s err=%d stage=%s expected=%d order=%u stack=%u"
+	"$head reason=%s err=%d stage=%s expected=%d order=%u stack=%u%s%s"
 check "page_pin_owner_put has its fields in order" test "$(print_fmt page_pin_owner_put)" = \
 	"$head reason=%s stage=%s refs=%d age_us=%llu last=%d stack=%u"
 check "page_pin_owner_free has its fields in order" test "$(print_fmt page_pin_owner_free)" = \

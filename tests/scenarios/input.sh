@@ -288,7 +288,15 @@ while_it_changes() {
 	[ "$status" -eq 0 ] && [ "$seen" -gt 0 ] && [ "$(stat marked)" -gt $((before + 500)) ]
 }
 
-plan 61
+# counted NAME: what a number for this parameter counts, and its zero, as the log has it
+counted() {
+	case $1 in
+	max_age) echo "seconds, 0 .never." ;;
+	report_rate) echo "reports a second, 0 .no limit." ;;
+	esac
+}
+
+plan 68
 
 # Given at load
 dmesg -c >/dev/null
@@ -313,14 +321,16 @@ check "until: bad values are refused" all_fail load_fails until= <<END
 freed|$INVALID|$line
 \\0001\\0377|$INVALID|$line
 END
-line=": accepted are seconds, 0 .never. to 4294967295\$"
-check "max_age: bad values are refused" all_fail load_fails max_age= <<END
+for name in max_age report_rate; do
+	line=": accepted are $(counted "$name") to 4294967295\$"
+	check "$name: bad values are refused" all_fail load_fails "$name=" <<END
 |$INVALID|$line
 -1|$INVALID|$line
 1.5|$INVALID|$line
 4294967296|$INVALID|$line
 \\0001\\0377|$INVALID|$line
 END
+done
 check "a parameter without a value is refused" all_fail load_fails '' <<END
 max_marks|$INVALID|
 max_age|$INVALID|
@@ -329,15 +339,16 @@ END
 hold --memory shmem --by none --pages 200
 PFN=${PFNS%% *}
 check "the least of everything is taken" loads_with max_marks=1 depot_kib=64 stack_depth=1 \
-	reasons=compaction until=free max_age=0
+	reasons=compaction until=free max_age=0 report_rate=0
 check "and is of use" of_use 1 1
 rmmod page_pin_owner
 check "the most of everything is taken" loads_with max_marks=1048576 depot_kib=262144 \
-	stack_depth=64 reasons=all until=unpinned max_age=4294967295
+	stack_depth=64 reasons=all until=unpinned max_age=4294967295 \
+	report_rate=4294967295
 echo free >"$P/until"
 check "and is of use" of_use 5 64
 rmmod page_pin_owner
-check "after all that it loads without parameters" load
+check "after all that it loads" load report_rate=0
 arm
 echo "$PFN" >"$D/mark"
 is_marked "$PFN" || give_up "nothing is marked"
@@ -401,8 +412,9 @@ free
 free\n
 \0040free\t\n
 END
-line="max_age: accepted are seconds, 0 .never. to 4294967295"
-check "max_age: bad writes are refused" all_refused "$P/max_age" "$INVALID" "$line" <<'END'
+for name in max_age report_rate; do
+	line="$name: accepted are $(counted "$name") to 4294967295"
+	check "$name: bad writes are refused" all_refused "$P/$name" "$INVALID" "$line" <<'END'
 \n
 \0040
 x
@@ -424,13 +436,14 @@ never
 \00001
 \03771
 END
-check "max_age: good writes are taken" all_taken "$P/max_age" <<'END'
+	check "$name: good writes are taken" all_taken "$P/$name" <<'END'
 0
 0\n
 \00400\0040\n
 00000000000000000
 END
-for name in reasons until max_age; do
+done
+for name in reasons until max_age report_rate; do
 	check "$name: a page full of it is refused" refuses_and_tells "$P/$name" \
 		"x$(printf %04090d 0)" "$INVALID" "$name: accepted"
 done
@@ -530,10 +543,12 @@ END
 check "mark: nothing comes of two halves" halves_refused "$D/mark" cle ar
 check "reasons: large writes are refused" large_refused "$P/reasons" compaction
 check "until: large writes are refused" large_refused "$P/until" unpinned
-check "max_age: large writes are refused" large_refused "$P/max_age" 1
+for name in max_age report_rate; do
+	check "$name: large writes are refused" large_refused "$P/$name" 1
+done
 # Each 64 bytes of it are a command that is understood.
 check "mark: large writes are refused" large_refused "$D/mark" "-$(printf %063d $((PFN)))"
-for file in "$P/reasons" "$P/until" "$P/max_age" "$D/mark"; do
+for file in "$P/reasons" "$P/until" "$P/max_age" "$P/report_rate" "$D/mark"; do
 	check "${file##*/}: random bytes are refused" random_refused "$file"
 	check "${file##*/}: truncated, nothing changes" truncate_it "$file"
 done

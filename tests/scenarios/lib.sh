@@ -106,6 +106,16 @@ stat() {
 	sed -n "s/^$1=//p" "$D/stats"
 }
 
+# sum PATTERN: the sum of the module's figures whose names match
+sum() {
+	awk -F = -v pattern="^($1)$" '$1 ~ pattern { n += $2 } END { print n + 0 }' "$D/stats"
+}
+
+# vmstat NAME: a figure of the kernel's
+vmstat() {
+	sed -n "s/^$1 //p" /proc/vmstat
+}
+
 # attached 0|1: is the module attached to the kernel?
 attached() {
 	[ "$(stat attached)" -eq "$1" ]
@@ -125,6 +135,40 @@ cma_alloc_all() {
 	echo "$count" >"$CMA/alloc" && echo "$count" >"$CMA/free"
 }
 
+# mount_files loop|nbd: mount an empty ext4 file system of 64 MiB for "hold --memory
+# file". That on nbd has a server of ours, for "--by writeback"
+mount_files() {
+	# Extended only now: in the image of the root there is no hole.
+	cp /files.img /tmp/files.img && truncate -s 64M /tmp/files.img
+	case $1 in
+	loop)
+		DISK=$(losetup -f)
+		losetup "$DISK" /tmp/files.img
+		;;
+	nbd)
+		ppo-nbd /tmp/files.img >/tmp/disk 2>&1 &
+		SERVER=$!
+		wait_for 20 test -s /tmp/disk
+		DISK=$(cat /tmp/disk)
+		;;
+	esac
+	mkdir -p /files
+	mount -t ext4 "$DISK" /files || give_up "cannot mount $DISK"
+}
+
+# umount_files: the end of what mount_files did
+umount_files() {
+	umount /files
+	case $DISK in
+	/dev/loop*) losetup -d "$DISK" ;;
+	*)
+		kill "$SERVER"
+		wait "$SERVER" 2>/dev/null
+		;;
+	esac
+	rm -f /tmp/files.img /tmp/disk
+}
+
 # hold ARGUMENT...: start ppo-pin; once it holds its pages PFNS names them
 hold() {
 	rm -f /tmp/holder.in /tmp/holder.out
@@ -140,8 +184,26 @@ hold() {
 
 # release: have ppo-pin give back its references and keep its mapping
 release() {
-	echo >&9
+	echo release >&9
 	wait_for 20 grep -q '^released' /tmp/holder.out
+}
+
+# ask ACT...: have ppo-pin do something with its memory, as in "ask madvise
+# soft_offline"; fails if that failed. What it says is in ANSWER
+ask() {
+	local lines
+
+	lines=$(wc -l </tmp/holder.out)
+	echo "$*" >&9
+	wait_for 20 more_than "$lines" || return 1
+	ANSWER=$(tail -n 1 /tmp/holder.out)
+	echo "$ANSWER"
+	[ "$ANSWER" = ok ]
+}
+
+# more_than LINES: ppo-pin has said more than that
+more_than() {
+	[ "$(wc -l </tmp/holder.out)" -gt "$1" ]
 }
 
 # unhold: end ppo-pin
@@ -165,11 +227,69 @@ put_by() {
 	event page_pin_owner_put "$2" | grep -q "^ *$1-[0-9]"
 }
 
+# field NAME: its value in a line of an event
+field() {
+	sed -n "s/.* $1=\([^ ]*\).*/\1/p"
+}
+
+# stack_has PATTERN FUNCTION: the first event that matches has FUNCTION, or what the
+# compiler made of it, in the stack that the kernel printed below it
+stack_has() {
+	awk -v pattern="$1" -v function_="$2" '
+		/^ => / {
+			if (found && $2 ~ "^(" function_ ")([.][a-z0-9.]+)?$") { ok = 1; exit }
+			next
+		}
+		/<stack trace>/ { next }
+		found { exit }
+		$0 ~ pattern { found = 1 }
+		END { exit !ok }' "$T/trace"
+}
+
+# handle_has HANDLE FUNCTION: the stack with this handle starts with FUNCTION, or
+# has it within the first frames
+handle_has() {
+	awk -v want="stack=$1" -v function_="$2" '
+		/^stack=/ { found = $1 == want; frame = 0 }
+		found && /^ / && ++frame <= 4 && $1 ~ "^(" function_ ")([.][a-z0-9.]+)?[+]" { ok = 1 }
+		END { exit !ok }' "$D/stacks"
+}
+
+# cma PFN, soft_offline PFN: have the kernel try to move it
+cma() {
+	cma_alloc_all
+}
+
+soft_offline() {
+	echo $(($1 * 4096)) >/sys/devices/system/memory/soft_offline_page
+}
+
+# reason_of FAILURE: what the kernel calls it
+reason_of() {
+	case $1 in
+	cma) echo contig_range ;;
+	soft_offline) echo memory_failure ;;
+	esac
+}
+
+# let_go TASK PFN REFS FUNCTION CALLER: TASK has given back REFS references in FUNCTION,
+# called by CALLER, says the stack that the kernel printed below the event
+let_go() {
+	awk -v event="^ *($1)[^ ]*-[0-9]+ .*page_pin_owner_put: pfn=$2 .* refs=$3 " \
+		-v function_="^($4)(\\\\.[a-z0-9.]+)?\$" -v caller="^($5)(\\\\.[a-z0-9.]+)?\$" '
+		/<stack trace>/ { next }
+		!/^ => / { ours = $0 ~ event; found = 0; next }
+		!ours { next }
+		found && $2 ~ caller { ok = 1; exit }
+		$2 ~ function_ { found = 1 }
+		END { exit !ok }' "$T/trace"
+}
+
 # address PFN: where HOLDER has this page mapped; nothing if it has not
 address() {
 	local line
 
-	grep -E ' 0 *$|/dev/zero' "/proc/$HOLDER/maps" | while read -r range _; do
+	grep -E ' 0 *$|/memfd:|/files/' "/proc/$HOLDER/maps" | while read -r range _; do
 		start=$((0x${range%-*}))
 		line=$(dd if="/proc/$HOLDER/pagemap" bs=8 skip=$((start / 4096)) \
 			count=$(((0x${range#*-} - start) / 4096)) 2>/dev/null |

@@ -119,7 +119,7 @@ hold --memory shmem --by vmsplice
 PFN=${PFNS%% *}
 mkfifo /tmp/pipe
 exec 8<>/tmp/pipe
-cat "/proc/$HOLDER/map_files/$(sed -n 's, .*/dev/zero.*,,p' "/proc/$HOLDER/maps")" >&8
+cat "/proc/$HOLDER/map_files/$(sed -n 's, .*/memfd:.*,,p' "/proc/$HOLDER/maps")" >&8
 arm
 fail
 check "two holders: the report has both of them" \

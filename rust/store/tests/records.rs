@@ -3,8 +3,9 @@
 //! What a record remembers of puts and failures.
 
 use super::{drain, failure, page_ext, task, Host, Meeting};
-use crate::reason::{Reason, Stage};
-use crate::record::{Failure, Snapshot};
+use crate::page_ext::PageExt;
+use crate::reason::{Reason, Recovery, Stage};
+use crate::record::{Failure, Snapshot, User, BURST_NS};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The bit that stands for a stack: where its number's multiple of the golden ratio lies between
@@ -195,6 +196,104 @@ fn a_whole_snapshot_is_of_one_moment() {
     assert!(s.whole);
     check(&s);
     assert_eq!((s.puts, s.attempts), (2 * WRITES, 2 * WRITES + 1));
+    drop(record);
+    drain(&marks, &mem);
+}
+
+/// Whether a failure after the first is to be reported.
+fn is_news(again: Failure) -> bool {
+    let (marks, mem) = (page_ext(1), Host::new(100));
+    let record = marked(&marks, &mem);
+    assert!(record.claim_report());
+    record.failed_again(&again);
+    let news = record.claim_report();
+    assert!(!record.claim_report());
+    drop(record);
+    drain(&marks, &mem);
+    news
+}
+
+fn marked<'a>(marks: &'a PageExt, mem: &Host) -> User<'a> {
+    marks.mark(&failure(5, 0), mem, |_, _| ()).expect("room");
+    marks.lookup(5).expect("marked")
+}
+
+#[test]
+fn a_burst_of_failures_is_one_report() {
+    let first = failure(5, 0);
+    let after = |ns| Failure {
+        now: first.now + ns,
+        ..first
+    };
+    assert!(!is_news(after(BURST_NS - 1)));
+    assert!(is_news(after(BURST_NS)));
+    assert!(is_news(Failure {
+        stage: Stage::Isolate,
+        ..after(1)
+    }));
+    assert!(is_news(Failure {
+        reason: Reason(3),
+        ..after(1)
+    }));
+    assert!(!is_news(Failure {
+        err: -5,
+        ..after(1)
+    }));
+}
+
+/// A burst goes on as long as failures follow each other, however long it lasts.
+#[test]
+fn a_burst_ends_with_a_pause() {
+    let (marks, mem) = (page_ext(1), Host::new(100));
+    let record = marked(&marks, &mem);
+    let mut now = failure(5, 0).now;
+    let mut fail = |after| {
+        now += after;
+        record.failed_again(&Failure {
+            now,
+            ..failure(5, 0)
+        });
+        record.claim_report()
+    };
+    assert!(fail(1));
+    assert!((0..10).all(|_| !fail(BURST_NS - 1)));
+    assert!(fail(BURST_NS));
+    assert!(!fail(1));
+    drop(record);
+    drain(&marks, &mem);
+}
+
+#[test]
+fn a_report_that_could_not_be_made_is_owed() {
+    let (marks, mem) = (page_ext(1), Host::new(100));
+    let record = marked(&marks, &mem);
+    assert!(record.claim_report());
+    record.not_reported();
+    record.failed_again(&failure(5, 0));
+    assert!(record.claim_report());
+    record.failed_again(&failure(5, 0));
+    assert!(!record.claim_report());
+    drop(record);
+    drain(&marks, &mem);
+}
+
+/// The flags of a record share a word with what is told of its folio, and with its order.
+#[test]
+fn what_became_of_a_memory_error_is_remembered() {
+    let (marks, mem) = (page_ext(1), Host::new(100));
+    let of = |recovery| Failure {
+        recovery,
+        ..failure(4, 2)
+    };
+    marks.mark(&of(None), &mem, |_, _| ()).expect("room");
+    let record = marks.lookup(5).expect("marked");
+    assert_eq!(record.snapshot().failure.recovery, None);
+    for recovery in Recovery::ALL.into_iter().map(Some).chain([None]) {
+        record.failed_again(&of(recovery));
+        assert_eq!(record.snapshot().failure.recovery, recovery);
+        assert_eq!((record.order(), record.stage()), (2, of(None).stage));
+        assert_eq!(record.reason(), of(None).reason);
+    }
     drop(record);
     drain(&marks, &mem);
 }

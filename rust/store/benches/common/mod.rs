@@ -46,6 +46,7 @@ pub fn failure(pfn: u64) -> Failure {
         reason: Reason(6),
         stage: Stage::Migrate,
         err: -11,
+        recovery: None,
         count: 4,
         expected: 3,
         now: 1000,
