@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | `migrate` | migrate_pages(), fprobe | marks what could not be migrated |
 //! | `isolation` | test_pages_isolated(), fprobe | marks what could not even be isolated |
+//! | `longterm` | folio_isolate_lru(), fprobe | marks what a long-term pin could not isolate |
 //! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
 //! | `page_free` | mm_page_free, tracepoint | ends the story |
 //! | `manual` | the file `mark` | marks and forgets by hand |
@@ -26,6 +27,7 @@
 
 mod by_task;
 mod isolation;
+mod longterm;
 pub(crate) mod manual;
 mod migrate;
 mod page_free;
@@ -71,10 +73,11 @@ static REPORTS: Limit = Limit::new();
 
 /// The functions that are watched, those that are called most first.
 static FUNCTIONS: [Watched; FUNCTIONS_LEN] = [
+    Watched::new::<longterm::FolioIsolateLru>(),
     Watched::new::<migrate::MigratePages>(),
     Watched::new::<isolation::TestPagesIsolated>(),
 ];
-const FUNCTIONS_LEN: usize = 2;
+const FUNCTIONS_LEN: usize = 3;
 
 /// The hooks, in the order in which they are detached: first what marks, last what clears marks.
 struct Hooks {
