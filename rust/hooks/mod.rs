@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | `migrate` | migrate_pages(), fprobe | marks what could not be migrated |
 //! | `isolation` | test_pages_isolated(), fprobe | marks what could not even be isolated |
+//! | `compaction` | mm_compaction_isolate_migratepages, tracepoint | marks what compaction passed over |
 //! | `longterm` | folio_isolate_lru(), fprobe | marks what a long-term pin could not isolate |
 //! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
 //! | `page_free` | mm_page_free, tracepoint | ends the story |
@@ -26,6 +27,7 @@
 //! Stacks live until unload: events that were recorded refer to them.
 
 mod by_task;
+mod compaction;
 mod isolation;
 mod longterm;
 pub(crate) mod manual;
@@ -83,6 +85,7 @@ const FUNCTIONS_LEN: usize = 3;
 struct Hooks {
     functions: fprobe::Probe,
     _tried: sys::tracepoint::Probe,
+    _compaction: Option<sys::tracepoint::Probe>,
     _puts: page_ref::Probes,
     _frees: sys::tracepoint::Probe,
 }
@@ -92,12 +95,15 @@ impl Hooks {
     fn attach() -> Result<Self> {
         let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
         let puts = page_ref::attach().map_err(refused("attach to page_ref_mod*"))?;
+        let compaction = compaction::attach()
+            .map_err(refused("attach to mm_compaction_isolate_migratepages"))?;
         let tried = migrate::attach().map_err(refused("attach to mm_migrate_pages"))?;
         let functions = fprobe::Probe::attach(&FUNCTIONS)
             .map_err(refused("attach to migrate_pages() and other functions"))?;
         Ok(Hooks {
             functions,
             _tried: tried,
+            _compaction: compaction,
             _puts: puts,
             _frees: frees,
         })
