@@ -8,6 +8,7 @@
 //! | `isolation` | test_pages_isolated(), fprobe | marks what could not even be isolated |
 //! | `compaction` | mm_compaction_isolate_migratepages, tracepoint | marks what compaction passed over |
 //! | `longterm` | folio_isolate_lru(), fprobe | marks what a long-term pin could not isolate |
+//! | `memory_failure` | memory_failure_event, tracepoint; soft_offline_page(), unpoison_memory(), fprobes | marks and forgets bad memory |
 //! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
 //! | `page_free` | mm_page_free, tracepoint | ends the story |
 //! | `manual` | the file `mark` | marks and forgets by hand |
@@ -31,6 +32,7 @@ mod compaction;
 mod isolation;
 mod longterm;
 pub(crate) mod manual;
+mod memory_failure;
 mod migrate;
 mod page_free;
 mod page_ref;
@@ -78,14 +80,19 @@ static FUNCTIONS: [Watched; FUNCTIONS_LEN] = [
     Watched::new::<longterm::FolioIsolateLru>(),
     Watched::new::<migrate::MigratePages>(),
     Watched::new::<isolation::TestPagesIsolated>(),
+    #[cfg(CONFIG_MEMORY_FAILURE)]
+    Watched::new::<memory_failure::SoftOfflinePage>(),
+    #[cfg(CONFIG_MEMORY_FAILURE)]
+    Watched::new::<memory_failure::UnpoisonMemory>(),
 ];
-const FUNCTIONS_LEN: usize = 3;
+const FUNCTIONS_LEN: usize = 3 + if cfg!(CONFIG_MEMORY_FAILURE) { 2 } else { 0 };
 
 /// The hooks, in the order in which they are detached: first what marks, last what clears marks.
 struct Hooks {
     functions: fprobe::Probe,
     _tried: sys::tracepoint::Probe,
     _compaction: Option<sys::tracepoint::Probe>,
+    _memory_failure: Option<sys::tracepoint::Probe>,
     _puts: page_ref::Probes,
     _frees: sys::tracepoint::Probe,
 }
@@ -95,6 +102,8 @@ impl Hooks {
     fn attach() -> Result<Self> {
         let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
         let puts = page_ref::attach().map_err(refused("attach to page_ref_mod*"))?;
+        let memory_failure =
+            memory_failure::attach().map_err(refused("attach to memory_failure_event"))?;
         let compaction = compaction::attach()
             .map_err(refused("attach to mm_compaction_isolate_migratepages"))?;
         let tried = migrate::attach().map_err(refused("attach to mm_migrate_pages"))?;
@@ -104,6 +113,7 @@ impl Hooks {
             functions,
             _tried: tried,
             _compaction: compaction,
+            _memory_failure: memory_failure,
             _puts: puts,
             _frees: frees,
         })
