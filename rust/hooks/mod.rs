@@ -10,6 +10,7 @@
 //! | `longterm` | folio_isolate_lru(), fprobe | marks what a long-term pin could not isolate |
 //! | `memory_failure` | memory_failure_event, tracepoint; soft_offline_page(), unpoison_memory(), fprobes | marks and forgets bad memory |
 //! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
+//! | `putback` | putback_movable_pages(), fprobe | knows the stack of the puts it makes |
 //! | `page_free` | mm_page_free, tracepoint | ends the story |
 //! | `manual` | the file `mark` | marks and forgets by hand |
 //!
@@ -36,6 +37,7 @@ mod memory_failure;
 mod migrate;
 mod page_free;
 mod page_ref;
+mod putback;
 pub(crate) mod stats;
 
 use crate::events;
@@ -79,13 +81,14 @@ static REPORTS: Limit = Limit::new();
 static FUNCTIONS: [Watched; FUNCTIONS_LEN] = [
     Watched::new::<longterm::FolioIsolateLru>(),
     Watched::new::<migrate::MigratePages>(),
+    Watched::new::<putback::PutbackMovablePages>(),
     Watched::new::<isolation::TestPagesIsolated>(),
     #[cfg(CONFIG_MEMORY_FAILURE)]
     Watched::new::<memory_failure::SoftOfflinePage>(),
     #[cfg(CONFIG_MEMORY_FAILURE)]
     Watched::new::<memory_failure::UnpoisonMemory>(),
 ];
-const FUNCTIONS_LEN: usize = 3 + if cfg!(CONFIG_MEMORY_FAILURE) { 2 } else { 0 };
+const FUNCTIONS_LEN: usize = 4 + if cfg!(CONFIG_MEMORY_FAILURE) { 2 } else { 0 };
 
 /// The hooks, in the order in which they are detached: first what marks, last what clears marks.
 struct Hooks {
@@ -100,6 +103,7 @@ struct Hooks {
 impl Hooks {
     /// All hooks, or none: what was attached before one fails is dropped with the error.
     fn attach() -> Result<Self> {
+        putback::forget_calls();
         let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
         let puts = page_ref::attach().map_err(refused("attach to page_ref_mod*"))?;
         let memory_failure =
