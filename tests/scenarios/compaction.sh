@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Direct compaction, by one who wants a huge page, of memory in which somebody holds most
+# of the pages that could make room. What fails in masses is counted, whether it is
+# reported or not.
+# vm: --mem 768 --append cma=0
+# shellcheck shell=dash source-path=SCRIPTDIR
+
+. ./lib.sh
+
+POOL=/proc/sys/vm/nr_hugepages
+
+# Of four pages side by side one can be moved, and most of the others are held; what is
+# free in larger pieces hugetlb has.
+fragment() {
+	local free
+
+	hold --memory shmem --by none --pages 80000 --quiet
+	exec 8>&9
+	mv /tmp/holder.out /tmp/movable.out
+	echo 1000 >$POOL
+	free=$(vmstat nr_free_pages)
+	echo thin 4 >&8
+	wait_for 100 grep -q ok /tmp/movable.out
+	[ "$(vmstat nr_free_pages)" -gt $((free + 50000)) ] || return 1
+	hold --memory shmem --by vmsplice --pages 45000
+	# Nobody tries to compact if that would not be left over.
+	echo 4096 >/proc/sys/vm/min_free_kbytes
+}
+
+# One asks for more huge pages for hugetlb, the other one wants some for its memory.
+administrator() {
+	echo $(($(cat $POOL) + 100)) >$POOL
+}
+
+program() {
+	ppo-pin --memory thp --by none --pages 4096 --quiet </dev/null >/dev/null
+}
+
+# provoke: have both of them ask until a page fails by their doing: where compaction failed
+# it does not look again for a while, and the kernel's own thread that compacts may have
+# been there before
+provoke() {
+	local tries=0
+
+	until failures || [ $tries -eq 40 ]; do
+		tries=$((tries + 1))
+		echo clear >"$D/mark"
+		program
+		failures || administrator
+	done
+	echo "# $tries tries, $(wc -l </tmp/failures) pages by $(sed -n '1s/.* comm=\([^ ]*\) .*/\1/p' /tmp/failures)"
+}
+
+# failures: pages that one of them could not move; one at least
+failures() {
+	grep -E "^pfn=.* reason=compaction .* comm=(sh|ppo-pin) " "$D/marked" >/tmp/failures
+}
+
+# all_are_held: the pages that failed are HOLDER's, the first twenty at least
+all_are_held() {
+	sed 's/^pfn=\([^ ]*\) .*/\1/' /tmp/failures | head -n 20 >/tmp/pfns
+	sed -n 's/^pinned //p' /tmp/holder.out | tr ' ' '\n' | sed 's/pfn=//' >/tmp/held
+	[ -s /tmp/pfns ] && ! grep -v -x -F -f /tmp/held /tmp/pfns
+}
+
+# stack_of_failure FUNCTION: it is in the stack of the first of them
+stack_of_failure() {
+	sed -n "/^stack=$(sed -n '1s/.* stack=\([0-9]*\).*/\1/p' /tmp/failures) /,/^\$/p" "$D/stacks" >/tmp/stack
+	cat /tmp/stack
+	grep -q -E "^ ($1)(\\.[a-z0-9.]+)?\\+" /tmp/stack
+}
+
+plan 10
+load report_rate=10 || give_up "the module does not load"
+echo always >/sys/kernel/mm/transparent_hugepage/defrag
+fragment || give_up "memory is not free in pieces"
+seconds=$(date +%s)
+arm
+provoke
+check_grep "what could not be moved is marked" \
+	"order=0 reason=compaction stage=(migrate|isolate) .* stack=[1-9]" /tmp/failures
+check "the stack is that of an allocation" stack_of_failure __alloc_pages_direct_compact
+check "of the one who asked" stack_of_failure \
+	"do_huge_pmd_anonymous_page|set_max_huge_pages|hugetlb_sysctl_handler.*"
+check "somebody holds each of these pages" all_are_held
+
+seconds=$(($(date +%s) - seconds + 1))
+echo "# $(stat marked) marked, $(stat reports) reported in $seconds s"
+check "more pages fail than may be reported in a second" test "$(stat marked)" -gt 20
+check "no more are reported than that" test "$(stat reports)" -le $(((seconds + 1) * 10))
+check "the other reports are counted" test $(($(stat reports) + $(stat lost_reports))) -ge "$(stat marked)"
+check "no mark or put was lost" \
+	test "$(stat lost_marks_full) $(stat lost_marks_nomem) $(stat lost_nested) $(stat lost_put_stacks)" = "0 0 0 0"
+
+release
+sed '/^$/q' "$D/holders" >/tmp/first
+check_grep "the table of holders begins with the one who let go" \
+	"^folios=[0-9]+ .* reasons=compaction .* comm=ppo-pin class=holder " /tmp/first
+check_grep "with the function that did it" "^ page_cache_pipe_buf_release\+" /tmp/first
+unhold
+disarm
+finish
