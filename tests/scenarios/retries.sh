@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Memory offlining tries for ever: a folio that fails on and on is one report, and after a
+# pause one more.
+# vm: --mem 1536 --append "cma=0 movablecore=768M"
+# shellcheck shell=dash source-path=SCRIPTDIR
+
+. ./lib.sh
+
+MEMORY=/sys/devices/system/memory
+
+# attempts: how often the page has failed
+attempts() {
+	sed -n "s/^pfn=$PFN .* attempts=\([0-9]*\) .*/\1/p" "$D/marked"
+}
+
+# failed_often: it has, a hundred times since it had failed $1 times
+failed_often() {
+	[ "$(attempts || echo 0)" -ge $(($1 + 100)) ] 2>/dev/null
+}
+
+# offline: try to take the page's block offline until it has failed a hundred times more.
+# There is no end to that but a signal, of which background shells ignore some.
+offline() {
+	local before
+
+	before=$(attempts)
+	sh -c "echo offline >$BLOCK/state" 2>/dev/null &
+	wait_for 60 failed_often "${before:-0}"
+	kill -TERM $!
+	wait $!
+	grep -q online "$BLOCK/state"
+}
+
+reports() {
+	grep -c " report_page_pinners: pfn=$PFN " "$T/trace"
+}
+
+plan 9
+load || give_up "the module does not load"
+# In the last block of all there may be memory of the kernel's: nothing of it is tried then.
+hold --memory shmem --by none --pages 40000 --quiet
+exec 8>&9
+arm
+hold --memory shmem --by vmsplice
+PFN=${PFNS%% *}
+BLOCK=$MEMORY/memory$((PFN * 4096 / 0x$(cat $MEMORY/block_size_bytes)))
+check "the block does not go offline" offline
+check_grep "the page is reported" \
+	"report_page_pinners: pfn=$PFN .* reason=memory_hotplug .* stage=migrate " "$T/trace"
+echo "# $(attempts) attempts"
+check "a hundred failures are one report" test "$(reports)" -eq 1
+echo 1 >"$T/options/stacktrace"
+# Longer than a burst may pause
+sleep 2
+check "after a pause, the block does not go offline" offline
+check "which is one report more" test "$(reports)" -eq 2
+echo >"$T/trace"
+release
+check "the holder's put is recorded" put_by ppo-pin "$PFN"
+check "with the function that let go" \
+	stack_has "ppo-pin-.*page_pin_owner_put: pfn=$PFN " page_cache_pipe_buf_release
+unhold
+check "then the block goes offline" sh -c "echo offline >$BLOCK/state"
+echo online_movable >"$BLOCK/state"
+disarm
+check "no mark, stack or put was lost" no_losses
+finish
