@@ -25,6 +25,6 @@ help:
 	@echo 'With nothing but Debian 12 or 13; each installs what is missing, and builds a test'
 	@echo 'kernel once into ~/.cache/page_pin_owner (PPO_CACHE):'
 	@echo '  make demo                      a CMA allocation fails on a pinned page in QEMU: who holds it?'
-	@echo '  make test                      all tests, on the host and in QEMU'
+	@echo '  make test                      all tests, on the host and in QEMU; which holders were named'
 	@echo '  make check                     formatting and lint'
 	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, bad, or a scenario of tests/scenarios/'
