@@ -14,6 +14,7 @@ mod packet_ring;
 mod perf_ring;
 mod pipe;
 mod read;
+mod ring;
 mod splice;
 mod vmsplice;
 mod writeback;
@@ -89,8 +90,8 @@ impl Mechanism {
             Self::Zerocopy => Box::new(zerocopy::SendQueue::pin(memory)?),
             Self::Exit => Box::new(exit::Child::pin(memory)?),
             Self::LruBatch => Box::new(lru_batch::Batch::pin(memory)?),
-            Self::PerfRing => Box::new(perf_ring::Ring::pin(memory)?),
-            Self::PacketRing => Box::new(packet_ring::Ring::pin(memory)?),
+            Self::PerfRing => Box::new(perf_ring::pin(memory)?),
+            Self::PacketRing => Box::new(packet_ring::pin(memory)?),
             Self::DirectWrite => Box::new(direct::Transfer::write(memory)?),
             Self::DirectRead => Box::new(direct::Transfer::read(memory)?),
             Self::Read => Box::new(read::StuckReads::pin(memory)?),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::socket::sockopt::SetStruct;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket};
 
-use super::Pin;
+use super::ring::Ring;
 use crate::memory::{Mapping, PAGE_SIZE};
 
 /// The ring for packets that come in.
@@ -25,40 +25,21 @@ nix::setsockopt_impl!(
 );
 
 /// A socket that receives nothing, with as many pages as the memory has.
-pub struct Ring {
-    pages: Mapping,
-}
-
-impl Ring {
-    /// Makes and maps the ring.
-    pub fn pin(memory: &Mapping) -> Result<Self> {
-        let socket = socket(
-            AddressFamily::Packet,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .context("packet socket")?;
-        let pages = memory.len() / PAGE_SIZE;
-        let request = libc::tpacket_req {
-            tp_block_size: PAGE_SIZE.try_into()?,
-            tp_block_nr: pages.try_into()?,
-            tp_frame_size: PAGE_SIZE.try_into()?,
-            tp_frame_nr: pages.try_into()?,
-        };
-        setsockopt(&socket, RxRing, &request).context("PACKET_RX_RING")?;
-        let pages = Mapping::shared(File::from(socket), pages).context("cannot map the ring")?;
-        Ok(Self { pages })
-    }
-}
-
-impl Pin for Ring {
-    fn release(self: Box<Self>) -> Result<()> {
-        drop(self.pages);
-        Ok(())
-    }
-
-    fn memory(&self) -> Option<&Mapping> {
-        Some(&self.pages)
-    }
+pub fn pin(memory: &Mapping) -> Result<Ring> {
+    let socket = socket(
+        AddressFamily::Packet,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .context("packet socket")?;
+    let pages = memory.len() / PAGE_SIZE;
+    let request = libc::tpacket_req {
+        tp_block_size: PAGE_SIZE.try_into()?,
+        tp_block_nr: pages.try_into()?,
+        tp_frame_size: PAGE_SIZE.try_into()?,
+        tp_frame_nr: pages.try_into()?,
+    };
+    setsockopt(&socket, RxRing, &request).context("PACKET_RX_RING")?;
+    Ring::map(File::from(socket), pages)
 }

@@ -10,43 +10,23 @@ use nix::errno::Errno;
 use perf_event_open_sys::bindings::{PERF_COUNT_SW_DUMMY, PERF_TYPE_SOFTWARE, perf_event_attr};
 use perf_event_open_sys::perf_event_open;
 
-use super::Pin;
+use super::ring::Ring;
 use crate::memory::{Mapping, PAGE_SIZE};
 
 /// An event that never happens, with a ring buffer: its control page, and as many
 /// pages as the memory has, or a few more.
-pub struct Ring {
-    pages: Mapping,
-}
-
-impl Ring {
-    /// Makes and maps the ring.
-    pub fn pin(memory: &Mapping) -> Result<Self> {
-        let mut attr = perf_event_attr {
-            type_: PERF_TYPE_SOFTWARE,
-            size: size_of::<perf_event_attr>().try_into()?,
-            config: PERF_COUNT_SW_DUMMY.into(),
-            ..Default::default()
-        };
-        // SAFETY: the attributes are valid for as long as the call.
-        let fd = unsafe { perf_event_open(&mut attr, 0, -1, -1, 0) };
-        Errno::result(fd).context("perf_event_open")?;
-        // SAFETY: just opened, and nobody else's.
-        let event = unsafe { File::from_raw_fd(fd) };
-        let pages = 1 + (memory.len() / PAGE_SIZE).next_power_of_two();
-        let pages = Mapping::shared(event, pages).context("cannot map the ring")?;
-        pages.look();
-        Ok(Self { pages })
-    }
-}
-
-impl Pin for Ring {
-    fn release(self: Box<Self>) -> Result<()> {
-        drop(self.pages);
-        Ok(())
-    }
-
-    fn memory(&self) -> Option<&Mapping> {
-        Some(&self.pages)
-    }
+pub fn pin(memory: &Mapping) -> Result<Ring> {
+    let mut attr = perf_event_attr {
+        type_: PERF_TYPE_SOFTWARE,
+        size: size_of::<perf_event_attr>().try_into()?,
+        config: PERF_COUNT_SW_DUMMY.into(),
+        ..Default::default()
+    };
+    // SAFETY: the attributes are valid for as long as the call.
+    let fd = unsafe { perf_event_open(&mut attr, 0, -1, -1, 0) };
+    Errno::result(fd).context("perf_event_open")?;
+    // SAFETY: just opened, and nobody else's.
+    let event = unsafe { File::from_raw_fd(fd) };
+    let pages = 1 + (memory.len() / PAGE_SIZE).next_power_of_two();
+    Ring::map(event, pages)
 }
