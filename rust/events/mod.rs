@@ -4,7 +4,7 @@
 //!
 //! Each function costs one patched-out jump while its event is off. Context: any, NMI included.
 
-use crate::store::reason::{Cause, Reason, Stage};
+use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Record};
 use crate::sys::folio::State;
 use crate::sys::{bindings, trace};
@@ -17,7 +17,7 @@ pub(crate) fn report(failure: &Failure, folio: State) {
         err: failure.err,
         reason: failure.reason.0,
         stage: failure.stage as u8,
-        recovery: failure.recovery.map_or(0, |recovery| recovery as u8 + 1),
+        recovery: Recovery::code(failure.recovery),
     };
     trace::report(&event);
 }

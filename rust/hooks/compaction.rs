@@ -19,7 +19,7 @@ use kernel::ffi::{c_ulong, c_void};
 const NAME: &CStr = c"mm_compaction_isolate_migratepages";
 
 /// The function between the tracepoint and us, which no reader wants to see.
-static FRAMES: [Text; 1] = [const { Text::new() }; 1];
+static FRAMES: [Text; 1] = [Text::new()];
 
 /// Attaches, if this kernel has compaction. May sleep.
 pub(super) fn attach() -> Result<Option<Probe>> {

@@ -25,7 +25,7 @@ use kernel::ffi::{c_int, c_ulong, c_void};
 const EVENT: &CStr = c"memory_failure_event";
 
 /// The function between the tracepoint and us, which no reader wants to see.
-static FRAMES: [Text; 1] = [const { Text::new() }; 1];
+static FRAMES: [Text; 1] = [Text::new()];
 
 /// Attaches to the tracepoint, if this kernel handles memory errors. May sleep.
 pub(super) fn attach() -> Result<Option<Probe>> {

@@ -61,6 +61,11 @@ impl Recovery {
         Recovery::Recovered,
     ];
 
+    /// Its number + 1, or 0 for none.
+    pub fn code(recovery: Option<Self>) -> u8 {
+        recovery.map_or(0, |recovery| recovery as u8 + 1)
+    }
+
     /// The kernel's name for it, used in events and tables.
     pub const fn name(self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ const LIVE: u32 = 1 << 31;
 const AGAIN: u32 = 1 << 24;
 /// Bit of [`Record::kind`]: a burst of failures began that was not reported yet.
 const UNREPORTED: u32 = 1 << 25;
-/// From this bit of [`Record::kind`] on: number of the recovery + 1, or 0.
+/// From this bit of [`Record::kind`] on: the recovery's code.
 const RECOVERY_SHIFT: u32 = 26;
 /// Nanoseconds without a failure of the folio after which the next one begins a new burst.
 pub const BURST_NS: u64 = 1_000_000_000;
@@ -147,7 +147,7 @@ pub struct Snapshot {
 
 /// [`Record::kind`] of a failure, without flags.
 fn kind(f: &Failure) -> u32 {
-    let recovery = f.recovery.map_or(0, |recovery| recovery as u32 + 1);
+    let recovery = u32::from(Recovery::code(f.recovery));
     u32::from_le_bytes([f.order, f.reason.0, f.stage as u8, 0]) | (recovery << RECOVERY_SHIFT)
 }
 

@@ -138,9 +138,6 @@ pub(crate) struct Probe(NonNull<bindings::fprobe>);
 // SAFETY: The fprobe is touched in `attach`, `missed` and `drop` only; the kernel locks its own.
 unsafe impl Send for Probe {}
 
-/// The functions that one probe can watch at most.
-const MAX: usize = 8;
-
 impl Probe {
     /// Starts watching all functions, or none. May sleep.
     ///
@@ -148,27 +145,17 @@ impl Probe {
     ///
     /// ENOMEM; what register_fprobe_syms() says, ENOENT or EILSEQ for a function that is not there
     /// or cannot be traced.
-    pub(crate) fn attach(functions: &'static [Watched]) -> Result<Self> {
+    pub(crate) fn attach<const N: usize>(functions: &'static [Watched; N]) -> Result<Self> {
         let size = functions.iter().map(|f| f.size).max().unwrap_or(0);
-        let mut names = [core::ptr::null::<c_char>(); MAX];
-        for (name, function) in names.iter_mut().zip(functions) {
-            *name = function.name.as_ptr().cast();
-        }
+        let mut names: [*const c_char; N] = functions.each_ref().map(|f| f.name.as_ptr().cast());
         // SAFETY: Both handlers fit `struct fprobe` and write no more than `size` bytes; they get
         // back what is given here as private.
         let fp = unsafe {
-            bindings::ppo_fprobe_new(
-                Some(entry),
-                Some(exit),
-                size,
-                functions.as_ptr().cast(),
-                functions.len(),
-            )
+            bindings::ppo_fprobe_new(Some(entry), Some(exit), size, functions.as_ptr().cast(), N)
         };
         let probe = Probe(NonNull::new(fp).ok_or(ENOMEM)?);
-        let len = functions.len().min(MAX) as c_int;
         // SAFETY: Not registered yet; so many names, which end with a NUL.
-        to_result(unsafe { bindings::ppo_fprobe_register(fp, names.as_mut_ptr(), len) })?;
+        to_result(unsafe { bindings::ppo_fprobe_register(fp, names.as_mut_ptr(), N as c_int) })?;
         Ok(probe)
     }
 
