@@ -77,26 +77,58 @@ pub fn migrate_pages(pid: pid_t, from: u32, to: u32) -> Result<c_long> {
     Errno::result(result).context("migrate_pages")
 }
 
-/// move_pages(2): moves one page of a process to a node; the node where it is now.
-pub fn move_page(pid: pid_t, address: usize, node: u32) -> Result<c_int> {
-    let node = c_int::try_from(node)?;
-    let mut status: c_int = 0;
-    // SAFETY: arrays of one, of which the kernel writes the last alone. The first has
-    // addresses of the other process, which are not ours to follow.
-    let result = unsafe {
+/// Whose pages move_pages(2) may move.
+#[derive(Clone, Copy)]
+pub enum Whose {
+    /// Those that no other process has mapped
+    Own = MPOL_MF_MOVE as isize,
+    /// Any
+    All = MPOL_MF_MOVE_ALL as isize,
+}
+
+/// move_pages(2): moves pages of a process (0: this one) to one node each. How many it says
+/// did not move; and for each page the node where it is now, an error below 0, or what was
+/// in `status` where the kernel did not get that far.
+pub fn move_pages(
+    pid: pid_t,
+    pages: &[usize],
+    nodes: &[c_int],
+    status: &mut [c_int],
+    whose: Whose,
+) -> Result<c_long> {
+    ensure!(
+        nodes.len() == pages.len() && status.len() == pages.len(),
+        "as many nodes and places as pages"
+    );
+    // SAFETY: three arrays of that many elements, of which the kernel writes the last. The
+    // first has addresses of the process, which are not ours to follow.
+    let left = unsafe {
         libc::syscall(
             libc::SYS_move_pages,
             pid,
-            1 as c_ulong,
-            &raw const address,
-            &raw const node,
-            &raw mut status,
-            MPOL_MF_MOVE_ALL,
+            pages.len(),
+            pages.as_ptr(),
+            nodes.as_ptr(),
+            status.as_mut_ptr(),
+            whose as c_int,
         )
     };
-    Errno::result(result).context("move_pages")?;
+    Errno::result(left).context("move_pages")
+}
+
+/// Moves one page of a process to a node; the node where it is now.
+pub fn move_page(pid: pid_t, address: usize, node: u32) -> Result<c_int> {
+    let mut status = [0];
+    let left = move_pages(
+        pid,
+        &[address],
+        &[node.try_into()?],
+        &mut status,
+        Whose::All,
+    )?;
     // The call succeeds with a count of what did not move; the page's own error is here.
+    let [status] = status;
     ensure!(status >= 0, "move_pages: {}", Errno::from_raw(-status));
-    ensure!(result == 0, "move_pages: {result} did not move");
+    ensure!(left == 0, "move_pages: {left} did not move");
     Ok(status)
 }

@@ -32,6 +32,8 @@ pub fn pfn_of(address: usize) -> Result<u64> {
 /// Flags of a page: bits of linux/kernel-page-flags.h.
 #[derive(Clone, Copy)]
 pub enum Flag {
+    /// Being written to its file
+    Writeback = 8,
     /// In the swap cache
     SwapCache = 13,
     /// Merged by ksmd

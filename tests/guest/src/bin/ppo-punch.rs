@@ -14,10 +14,10 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
-use libc::{c_int, c_long};
-use linux_raw_sys::mempolicy::MPOL_MF_MOVE;
+use libc::c_int;
 use nix::fcntl::{FallocateFlags, fallocate};
 use ppo_guest::memory::{Kind, PAGE_SIZE};
+use ppo_guest::numa::{Whose, move_pages};
 
 /// Move shared memory between nodes 0 and 1 while holes are punched into it
 #[derive(Parser)]
@@ -99,21 +99,7 @@ impl Moves {
                 .map(|page| ((page + pass) % 2) as c_int)
                 .collect();
             let mut status = vec![UNTOUCHED; pages.len()];
-            // SAFETY: three arrays of that many elements, of which the kernel writes the last.
-            let left: c_long = unsafe {
-                libc::syscall(
-                    libc::SYS_move_pages,
-                    0,
-                    pages.len(),
-                    pages.as_ptr(),
-                    nodes.as_ptr(),
-                    status.as_mut_ptr(),
-                    MPOL_MF_MOVE,
-                )
-            };
-            if left < 0 {
-                return Err(Error::last_os_error()).context("move_pages");
-            }
+            move_pages(0, &pages, &nodes, &mut status, Whose::Own)?;
             // It stops behind the first one that could not be moved.
             let stop = status.iter().position(|&s| s == UNTOUCHED);
             self.count(&status[..stop.unwrap_or(status.len())])?;

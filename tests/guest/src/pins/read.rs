@@ -35,12 +35,12 @@ impl StuckReads {
         let mut readers = Vec::new();
         for page in 0..pages {
             let file = file.try_clone()?;
-            let target = gate.address() + page;
+            let (target, offset) = (gate.address() + page, memory.offset() + page * PAGE_SIZE);
             let read = move || {
                 // SAFETY: the gate's page stays mapped until this thread is joined,
                 // and nothing else refers to this byte of it.
                 let byte = unsafe { std::slice::from_raw_parts_mut(target as *mut u8, 1) };
-                file.read_exact_at(byte, (page * PAGE_SIZE) as u64)
+                file.read_exact_at(byte, offset as u64)
             };
             let reader = thread::Builder::new().name("ppo-read".into()).spawn(read);
             readers.push(reader.context("cannot start a thread")?);

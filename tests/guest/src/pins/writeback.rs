@@ -4,10 +4,8 @@
 //! reference is held meanwhile, and still the pages cannot be moved: migration waits
 //! for its end, or fails where it must not wait.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,9 +16,7 @@ use nix::errno::Errno;
 use super::Pin;
 use crate::memory::Mapping;
 use crate::nbd::CONTROL;
-
-const KPAGEFLAGS: &str = "/proc/kpageflags";
-const KPF_WRITEBACK: u64 = 1 << 8;
+use crate::physical::{Flag, has_flag};
 
 /// Much longer than the device needs to reply to all requests.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,7 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection to the device's server, which holds back its replies meanwhile.
 pub struct Writeback {
     control: UnixStream,
-    flags: File,
     pfns: Vec<u64>,
 }
 
@@ -43,13 +38,12 @@ impl Writeback {
         control.read_exact(&mut [0]).context("ppo-nbd")?;
         let writeback = Self {
             control,
-            flags: File::open(KPAGEFLAGS).with_context(|| format!("cannot open {KPAGEFLAGS}"))?,
             pfns: memory.pfns()?,
         };
         // SAFETY: a system call without pointers.
         let started = unsafe {
-            let bytes = memory.len().try_into()?;
-            libc::sync_file_range(file.as_raw_fd(), 0, bytes, libc::SYNC_FILE_RANGE_WRITE)
+            let (offset, bytes) = (memory.offset().try_into()?, memory.len().try_into()?);
+            libc::sync_file_range(file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE)
         };
         Errno::result(started).context("sync_file_range")?;
         ensure!(
@@ -62,12 +56,8 @@ impl Writeback {
     /// Of how many pages.
     fn under_way(&self) -> Result<usize> {
         let mut pages = 0;
-        for pfn in &self.pfns {
-            let mut flags = [0; size_of::<u64>()];
-            self.flags
-                .read_exact_at(&mut flags, pfn * size_of::<u64>() as u64)
-                .with_context(|| format!("cannot read {KPAGEFLAGS}"))?;
-            pages += usize::from(u64::from_ne_bytes(flags) & KPF_WRITEBACK != 0);
+        for &pfn in &self.pfns {
+            pages += usize::from(has_flag(pfn, Flag::Writeback)?);
         }
         Ok(pages)
     }
