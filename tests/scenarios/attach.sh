@@ -46,7 +46,7 @@ attach_failing() {
 		fi
 		read -r left </proc/self/fail-nth
 		echo 0 >/proc/self/fail-nth
-		{ attached $result && [ "$(hooks)" -eq $((6 * result)) ]; } || half=$((half + 1))
+		{ attached $result && [ "$(hooks)" -eq $(($(echo "$FUNCTIONS" | wc -w) * result)) ]; } || half=$((half + 1))
 		if [ $result -eq 0 ]; then
 			refused=$((refused + 1))
 		else

@@ -8,9 +8,8 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
+. ./lib/paths.sh
 
-PIPE=page_cache_pipe_buf_release
-URING='io_buffer_unmap|(__)?io_sqe_buffers_unregister'
 UNPIN='unpin_user_pages(_dirty_lock)?'
 
 # KIND ORDER FLAG PAGES FIRST COUNT PIN FAILURE STAGE EXPECTED MORE REFS FUNCTION CALLER: of
@@ -78,10 +77,10 @@ one_case() {
 	pfn=${PFNS%% *}
 	head=$(head_of "$pfn" "$order")
 	arm
-	check "$name: $path fails" fails "$path" "$pfn"
+	check "$name: $path fails" fails "path_$path"
 	event report_page_pinners "$head" | head -n 1 >/tmp/reports
 	check_grep "$name: reported with order and flags" \
-		"flags=(.*\|)?$flag(\|.*)? count=.* reason=$(reason_of "$path") .* stage=$stage .* order=$order " \
+		"flags=(.*\|)?$flag(\|.*)? count=.* reason=$(reason_for "$path") .* stage=$stage .* order=$order " \
 		/tmp/reports
 	check_grep "$name: $expected are expected" " expected=$expected " /tmp/reports
 	check "$name: there are $more more" \
@@ -95,7 +94,7 @@ one_case() {
 		test "$(event page_pin_owner_put "$head" | grep -cE "^ *ppo-(pin|gup)-.* refs=$refs ")" \
 		-eq $((more / refs))
 	check "$name: by $function" let_go 'ppo-(pin|gup)' "$head" "$refs" "$function" "$caller"
-	check "$name: $path succeeds now" "$path" "$pfn"
+	check "$name: $path succeeds now" "path_$path"
 	unhold
 	check_grep "$name: the story ends" "page_pin_owner_free: pfn=$head .* cause=freed" "$T/trace"
 	check "$name: no longer marked" fails is_marked "$head"

@@ -13,8 +13,8 @@ ORDER=18
 # PIN FIRST COUNT FUNCTION: COUNT pages are pinned from FIRST on, and let go by FUNCTION. Of
 # an io_uring's pins one is left, as it is one folio.
 CASES="
-vmsplice 262143   1 page_cache_pipe_buf_release
-io-uring 262000 100 io_buffer_unmap|(__)?io_sqe_buffers_unregister
+vmsplice 262143   1 $PIPE
+io-uring 262000 100 $URING
 "
 
 # one_case: with the words of a line of CASES in variables of these names

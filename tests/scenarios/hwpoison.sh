@@ -95,11 +95,6 @@ err() {
 	esac
 }
 
-# excess: references in the report beyond those that are expected
-excess() {
-	echo $(($(field count </tmp/reports) - $(field expected </tmp/reports)))
-}
-
 # given_back REASON STAGE: references that ppo-pin's pipe gave back
 given_back() {
 	awk -v pattern="^ *ppo-pin-.* page_pin_owner_put: pfn=$PFN .* reason=$1 stage=$2 " '

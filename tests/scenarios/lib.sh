@@ -8,6 +8,10 @@ EVENTS=$T/events/page_pin_owner
 D=/sys/kernel/debug/page_pin_owner
 CMA=$(echo /sys/kernel/debug/cma/*)
 
+# Who lets go, in the stack of a put. Compilers inline, so there are alternatives.
+PIPE=page_cache_pipe_buf_release
+URING='io_buffer_unmap|(__)?io_sqe_buffers_unregister'
+
 planned=0 done=0 failed=0
 
 # plan N: how many results will follow
@@ -232,6 +236,11 @@ field() {
 	sed -n "s/.* $1=\([^ ]*\).*/\1/p"
 }
 
+# excess: how many references more than expected the first report in /tmp/reports has
+excess() {
+	echo $(($(field count </tmp/reports | head -n 1) - $(field expected </tmp/reports | head -n 1)))
+}
+
 # stack_has PATTERN FUNCTION: the first event that matches has FUNCTION, or what the
 # compiler made of it, in the stack that the kernel printed below it
 stack_has() {
@@ -255,21 +264,14 @@ handle_has() {
 		END { exit !ok }' "$D/stacks"
 }
 
-# cma PFN, soft_offline PFN: have the kernel try to move it
-cma() {
-	cma_alloc_all
-}
-
+# soft_offline PFN: have the kernel take it out of use, by moving what is in it
 soft_offline() {
 	echo $(($1 * 4096)) >/sys/devices/system/memory/soft_offline_page
 }
 
-# reason_of FAILURE: what the kernel calls it
-reason_of() {
-	case $1 in
-	cma) echo contig_range ;;
-	soft_offline) echo memory_failure ;;
-	esac
+# kpageflags PFN COUNT: the flags of these pages as the kernel exports them, a line each
+kpageflags() {
+	dd if=/proc/kpageflags bs=8 skip=$(($1)) count="$2" 2>/dev/null | od -A n -v -t x8 -w8
 }
 
 # let_go TASK PFN REFS FUNCTION CALLER: TASK has given back REFS references in FUNCTION,

@@ -56,8 +56,7 @@ marked() {
 
 # free FIRST END: the pfns in this range that the kernel says are free
 free() {
-	dd if=/proc/kpageflags bs=8 skip="$1" count=$(($2 - $1)) 2>/dev/null |
-		od -A n -v -t x8 -w8 | sed -n '/[4-7c-f].. *$/=' | awk -v first="$1" '{ print first + $1 - 1 }'
+	kpageflags "$1" $(($2 - $1)) | sed -n '/[4-7c-f].. *$/=' | awk -v first="$1" '{ print first + $1 - 1 }'
 }
 
 # all_marked FIELD: the pages of PFNS are, and the table has this of them

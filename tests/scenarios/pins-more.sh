@@ -7,11 +7,10 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
+. ./lib/paths.sh
 
 # Compilers inline, so there are alternatives.
-PIPE=page_cache_pipe_buf_release
 SKB='skb_release_data|__kfree_skb'
-URING='io_buffer_unmap|(__)?io_sqe_buffers_unregister'
 BATCH='folio_batch_move_lru|lru_add_drain_cpu'
 RING='rb_free|rb_free_rcu|perf_mmap_free_page'
 PACKETS='free_pg_vec|packet_set_ring'
@@ -53,20 +52,18 @@ one_case() {
 	hold --memory "$memory" --by "$by"
 	pfn=$PFNS
 	arm
-	check "$name: $path fails" fails "$path" "$pfn"
+	check "$name: $path fails" fails "path_$path"
 	event report_page_pinners "$pfn" >/tmp/reports
 	check_grep "$name: reported with reason and stage" \
-		"reason=$(reason_of "$path") err=-?[1-9][0-9]* stage=$stage expected=[0-9]+ order=0 stack=[1-9]" \
+		"reason=$(reason_for "$path") err=-?[1-9][0-9]* stage=$stage expected=[0-9]+ order=0 stack=[1-9]" \
 		/tmp/reports
-	count=$(field count </tmp/reports | head -n 1)
-	expected=$(field expected </tmp/reports | head -n 1)
-	check "$name: $refs more than expected" test $((count - expected)) -eq "$refs"
+	check "$name: $refs more than expected" test "$(excess)" -eq "$refs"
 
 	echo >"$T/trace"
 	release
 	check "$name: the put's stack names $function" \
 		wait_for 20 let_go "$task" "$pfn" "$refs" "$function" "$caller"
-	check "$name: $path succeeds now" "$path" "$pfn"
+	check "$name: $path succeeds now" "path_$path"
 	unhold
 	event page_pin_owner_free "$pfn" >/tmp/frees
 	check_grep "$name: the free ends the story" "puts=[1-9][0-9]* age_us=[1-9][0-9]* cause=freed" \

@@ -32,13 +32,12 @@ isolate() {
 }
 
 it_waits() {
-	grep -q folio_wait_writeback "/proc/$ALLOCATION/stack" && ! is_on_lru "$pfn"
+	grep -q folio_wait_writeback "/proc/$ALLOCATION/stack" && is_off_lru "$pfn"
 }
 
-# is_on_lru PFN: the kernel says that it is on a list
-is_on_lru() {
-	dd if=/proc/kpageflags bs=8 skip=$(($1)) count=1 2>/dev/null | od -A n -v -t x8 |
-		grep -q '[2367abef]. *$'
+# is_off_lru PFN: the kernel says that it is on no list
+is_off_lru() {
+	kpageflags "$1" 1 | grep -q '[014589cd]. *$'
 }
 
 # let_go_again: end all that, to try again

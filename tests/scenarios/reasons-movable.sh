@@ -24,8 +24,7 @@ check "offline fails" fails path_offline 2
 event report_page_pinners "$pfn" >/tmp/reports
 check_grep "reported with reason and stage" \
 	"reason=memory_hotplug err=-16 stage=isolate expected=[0-9]+ order=0 stack=[1-9]" /tmp/reports
-check "one more than expected" test $(($(field count </tmp/reports | head -n 1) - \
-	$(field expected </tmp/reports | head -n 1))) -eq 1
+check "one more than expected" test "$(excess)" -eq 1
 release
 wait $mover
 check "the put's stack names the function" \

@@ -7,12 +7,11 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
-
-MEMORY=/sys/devices/system/memory
+. ./lib/paths.sh
 
 # attempts: how often the page has failed
 attempts() {
-	sed -n "s/^pfn=$PFN .* attempts=\([0-9]*\) .*/\1/p" "$D/marked"
+	sed -n "s/^pfn=$pfn .* attempts=\([0-9]*\) .*/\1/p" "$D/marked"
 }
 
 # failed_often: it has, a hundred times since it had failed $1 times
@@ -34,7 +33,7 @@ offline() {
 }
 
 reports() {
-	grep -c " report_page_pinners: pfn=$PFN " "$T/trace"
+	grep -c " report_page_pinners: pfn=$pfn " "$T/trace"
 }
 
 plan 9
@@ -44,11 +43,11 @@ hold --memory shmem --by none --pages 40000 --quiet
 exec 8>&9
 arm
 hold --memory shmem --by vmsplice
-PFN=${PFNS%% *}
-BLOCK=$MEMORY/memory$((PFN * 4096 / 0x$(cat $MEMORY/block_size_bytes)))
+pfn=${PFNS%% *}
+BLOCK=$(block)
 check "the block does not go offline" offline
 check_grep "the page is reported" \
-	"report_page_pinners: pfn=$PFN .* reason=memory_hotplug .* stage=migrate " "$T/trace"
+	"report_page_pinners: pfn=$pfn .* reason=memory_hotplug .* stage=migrate " "$T/trace"
 echo "# $(attempts) attempts"
 check "a hundred failures are one report" test "$(reports)" -eq 1
 echo 1 >"$T/options/stacktrace"
@@ -58,9 +57,9 @@ check "after a pause, the block does not go offline" offline
 check "which is one report more" test "$(reports)" -eq 2
 echo >"$T/trace"
 release
-check "the holder's put is recorded" put_by ppo-pin "$PFN"
+check "the holder's put is recorded" put_by ppo-pin "$pfn"
 check "with the function that let go" \
-	stack_has "ppo-pin-.*page_pin_owner_put: pfn=$PFN " page_cache_pipe_buf_release
+	stack_has "ppo-pin-.*page_pin_owner_put: pfn=$pfn " page_cache_pipe_buf_release
 unhold
 check "then the block goes offline" sh -c "echo offline >$BLOCK/state"
 echo online_movable >"$BLOCK/state"
