@@ -10,6 +10,7 @@ module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 modules_install clean:
+	$(if $(filter clean,$@),rm -rf build)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
 
 demo test check: %:

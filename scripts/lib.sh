@@ -7,6 +7,7 @@ top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${PPO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/page_pin_owner}
 kernel_tarball=/usr/src/linux-source-6.12.tar.xz
 bindgen_version=0.72.1
+clang_version=19
 bindgen_root=$cache/bindgen-$bindgen_version
 guest_target=$(uname -m)-unknown-linux-gnu
 mkdir -p "$cache"
@@ -24,6 +25,24 @@ fi
 # one ccache serves every kernel built here.
 export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$cache CCACHE_NOHASHDIR=1
 export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=ppo KBUILD_BUILD_HOST=lab
+
+# compiler_of KIND: the compiler of a test kernel of that kind
+compiler_of() {
+	case $1 in
+	lab) echo gcc ;;
+	*) echo "clang-$clang_version" ;;
+	esac
+}
+
+# toolchain_of KIND: the arguments make needs for a test kernel of that kind, and for a
+# module for it, one to a line
+toolchain_of() {
+	[ "$1" != lab ] || return 0
+	# Debian's ccache has no link for it.
+	echo "CC=ccache $(compiler_of "$1")"
+	# bindgen has to understand what the compiler does.
+	echo "LIBCLANG_PATH=/usr/lib/llvm-$clang_version/lib"
+}
 
 say() {
 	echo "$*" >&2
