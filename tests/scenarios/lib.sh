@@ -12,6 +12,10 @@ CMA=$(echo /sys/kernel/debug/cma/*)
 PIPE=page_cache_pipe_buf_release
 URING='io_buffer_unmap|(__)?io_sqe_buffers_unregister'
 
+# How many times slower than the lab's this kernel is: the debug kernel has kmemleak
+PATIENCE=1
+[ ! -e /sys/kernel/debug/kmemleak ] || PATIENCE=8
+
 planned=0 done=0 failed=0
 
 # plan N: how many results will follow
@@ -74,7 +78,7 @@ give_up() {
 
 # wait_for SECONDS COMMAND...: repeat until it succeeds, or fail in the end
 wait_for() {
-	local tries=$(($1 * 10))
+	local tries=$(($1 * 10 * PATIENCE))
 	shift
 
 	until "$@"; do
