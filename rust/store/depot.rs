@@ -28,6 +28,7 @@
 //! stack is stored twice, and gives the room back. What is counted of a stack's puts is written
 //! under a version, see [`super::version`].
 
+use super::invariant::{hold, Invariant};
 use super::memory::{Memory, Slot, Table, Zeroed, TABLE_BITS, TABLE_LEN};
 use super::reason::{Reason, ReasonSet};
 use super::record::Task;
@@ -323,11 +324,18 @@ impl Depot {
         Some(&self.heads[bucket / HEADS_LEN].get()?.0[bucket % HEADS_LEN])
     }
 
+    /// The stack that a chain goes on with, `None` at its end.
+    fn follow(&self, next: Handle) -> Option<Stack<'_>> {
+        let stack = self.get(next);
+        hold(stack.is_some() || next == Handle::LOST, Invariant::Handle);
+        stack
+    }
+
     /// Looks for a stack in the chain from `from` up to but without `until`.
     fn find(&self, from: Handle, until: Handle, hash: u32, frames: &[u64]) -> Option<Handle> {
         let mut at = from;
         while at != until {
-            let stack = self.get(at)?;
+            let stack = self.follow(at)?;
             if stack.hash() == hash && stack.frames().eq(frames.iter().copied()) {
                 stack.hit();
                 return Some(at);
@@ -440,7 +448,7 @@ impl Depot {
             .map_or(0, |head| head.load(Ordering::Acquire));
         let mut at = Handle(head);
         Some(core::iter::from_fn(move || {
-            let stack = self.get(at)?;
+            let stack = self.follow(at)?;
             at = stack.next();
             Some(stack)
         }))
@@ -464,6 +472,30 @@ impl Depot {
             bytes: heads * size_of::<Heads>() + bytes(self.made.load(Ordering::Relaxed)),
             cap: HEADS * size_of::<Heads>() + bytes(self.cap.load(Ordering::Relaxed)),
         }
+    }
+
+    /// Looks at every stack. Nobody else may be here, or what is just changing looks broken.
+    pub fn audit(&self) {
+        let mut left = self.stacks.load(Ordering::Relaxed);
+        for (bucket, stacks) in (0..).map_while(|i| Some((i, self.bucket(i)?))) {
+            for stack in stacks {
+                hold(left != 0, Invariant::Bucket);
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                let hash = stack.hash();
+                let is_here = hash as usize % (HEADS * HEADS_LEN) == bucket;
+                let mut frames = [0; MAX_FRAMES];
+                let len = stack.frames().len().min(MAX_FRAMES);
+                for (to, frame) in frames.iter_mut().zip(stack.frames()) {
+                    *to = frame;
+                }
+                let is_whole = self::hash(&frames[..len]) == hash;
+                hold(is_here && is_whole, Invariant::Bucket);
+            }
+        }
+        hold(left == 0, Invariant::Handle);
     }
 
     /// Gives all memory back. The depot is empty then.
@@ -494,5 +526,13 @@ impl Depot {
 impl Default for Depot {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What tests break.
+#[cfg(all(test, not(loom)))]
+impl Depot {
+    pub(super) fn word(&self, handle: Handle, word: usize) -> &AtomicU64 {
+        &self.get(handle).expect("a stack").words[word]
     }
 }

@@ -20,6 +20,7 @@
 pub mod class;
 pub mod command;
 pub mod depot;
+pub mod invariant;
 pub mod limit;
 pub mod memory;
 #[cfg(all(test, loom))]

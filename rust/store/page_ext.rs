@@ -18,6 +18,7 @@
 //!   retired: its count goes from 0 to [`DEAD`], nobody can mark in it again, and it is taken out.
 //!   It is freed when all who might have looked at it are gone.
 
+use super::invariant::{hold, Invariant};
 use super::memory::{Memory, Table, Zeroed, TABLE_BITS, TABLE_LEN};
 use super::reason::Cause;
 use super::record::{Failure, Lost, Record, Records, User};
@@ -388,16 +389,24 @@ impl PageExt {
 
     /// `pages` pages of a block are no longer marked, or were not after all.
     fn leave(&self, block: &Block, number: u64, pages: u32) {
-        self.filter_of(number).fetch_sub(pages, Ordering::Relaxed);
-        if block.users.fetch_sub(pages, Ordering::Release) == pages {
-            self.busy_blocks.fetch_sub(1, Ordering::Relaxed);
+        let counted = self.filter_of(number).fetch_sub(pages, Ordering::Relaxed);
+        let users = block.users.fetch_sub(pages, Ordering::Release);
+        hold(
+            counted >= pages && (pages..DEAD).contains(&users),
+            Invariant::Filter,
+        );
+        if users == pages {
+            let busy = self.busy_blocks.fetch_sub(1, Ordering::Relaxed);
+            hold(busy != 0, Invariant::BusyBlocks);
         }
     }
 
     /// The entry `old` was taken out of a block: its record has a page less.
     fn page_gone(&self, old: u32, closed: impl FnOnce(&Record)) {
         // The page we took out kept the record live, so it is there.
-        if let Some(user) = self.records.get(old - 1) {
+        let user = self.records.get(old - 1);
+        hold(user.is_some(), Invariant::Entry);
+        if let Some(user) = user {
             if user.drop_pages(1) {
                 closed(&user);
             }
@@ -498,6 +507,64 @@ impl PageExt {
             .fetch_sub(size_of::<Block>(), Ordering::Relaxed);
     }
 
+    /// Looks at every mark and every record, whether they fit together. Nobody else may be here, or
+    /// what is just changing looks broken. Takes a while.
+    pub fn audit(&self) {
+        let (mut counted, mut busy) = (0u32, 0);
+        for (number, block) in self.blocks() {
+            let first = number * BLOCK_LEN;
+            let mut users = 0;
+            for (pfn, entry) in (first..).zip(&block.entries) {
+                let Some(index) = entry.load(Ordering::Acquire).checked_sub(1) else {
+                    continue;
+                };
+                users += 1;
+                let record = self.records.get(index);
+                hold(record.is_some_and(|r| r.covers(pfn)), Invariant::Entry);
+            }
+            let is_counted = self.filter_of(number).load(Ordering::Relaxed) >= users;
+            let is_users = block.users.load(Ordering::Relaxed) == users;
+            hold(is_counted && is_users, Invariant::Filter);
+            counted = counted.wrapping_add(users);
+            busy += u32::from(users != 0);
+        }
+        let filter = self.filter.iter().fold(0, |sum: u32, count| {
+            sum.wrapping_add(count.load(Ordering::Relaxed))
+        });
+        hold(filter == counted, Invariant::Filter);
+        let is_busy = self.busy_blocks.load(Ordering::Relaxed) == busy;
+        hold(is_busy, Invariant::BusyBlocks);
+        self.records.audit(|record, index| {
+            let entries = pieces(record.pfn(), 1 << record.order())
+                .filter_map(|piece| {
+                    self.block(piece.block)?
+                        .entries
+                        .get(piece.first..)?
+                        .get(..piece.len)
+                })
+                .flatten();
+            entries
+                .filter(|entry| entry.load(Ordering::Acquire) == index + 1)
+                .count() as u32
+        });
+    }
+
+    /// Every block, with its number.
+    fn blocks(&self) -> impl Iterator<Item = (u64, &Block)> {
+        self.tables.iter().flat_map(|(i, middle)| {
+            middle.iter().flat_map(move |(j, low)| {
+                low.iter().flat_map(move |(k, table)| {
+                    table.iter().map(move |(l, block)| {
+                        let number = [i, j, k, l]
+                            .iter()
+                            .fold(0, |n, &at| (n << TABLE_BITS) | at as u64);
+                        (number, block)
+                    })
+                })
+            })
+        })
+    }
+
     /// Forgets everything and gives all memory back; `closed` is told of every live record.
     ///
     /// # Safety
@@ -566,5 +633,29 @@ impl<M: Memory> Memory for Counted<'_, M> {
         // SAFETY: As the caller promises.
         unsafe { self.mem.free(p) };
         self.bytes.fetch_sub(size_of::<T>(), Ordering::Relaxed);
+    }
+}
+
+/// What tests break.
+#[cfg(all(test, not(loom)))]
+impl PageExt {
+    pub(super) fn filter_counter(&self, pfn: u64) -> &AtomicU32 {
+        self.filter_of(pfn / BLOCK_LEN)
+    }
+
+    pub(super) fn entry_of(&self, pfn: u64) -> &AtomicU32 {
+        let block = self.block(pfn / BLOCK_LEN).expect("something is marked");
+        &block.entries[(pfn % BLOCK_LEN) as usize]
+    }
+
+    pub(super) fn users_of_block(&self, pfn: u64) -> &AtomicU32 {
+        &self
+            .block(pfn / BLOCK_LEN)
+            .expect("something is marked")
+            .users
+    }
+
+    pub(super) fn busy_counter(&self) -> &AtomicU32 {
+        &self.busy_blocks
     }
 }

@@ -12,6 +12,7 @@
 //! live; a closed record goes back to the free list when its last user leaves, so what a user reads
 //! is never another folio's.
 
+use super::invariant::{hold, Invariant};
 use super::memory::{Memory, Table, Zeroed};
 use super::reason::{Cause, Reason, Recovery, Stage};
 use super::sync::{const_unless_loom, sized, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -363,20 +364,34 @@ impl User<'_> {
     /// `pages` pages are no longer marked with this record. True if they were the last: the
     /// record is closed then, and that its story ended is the caller's to tell.
     pub(super) fn drop_pages(&self, pages: u32) -> bool {
-        if self.record.pages.fetch_sub(pages, Ordering::AcqRel) != pages {
+        let had = self.record.pages.fetch_sub(pages, Ordering::AcqRel);
+        hold(had >= pages, Invariant::RecordPages);
+        if had != pages {
             return false;
         }
         self.record.state.fetch_and(!LIVE, Ordering::AcqRel);
-        self.records.live.fetch_sub(1, Ordering::Relaxed);
+        let live = self.records.live.fetch_sub(1, Ordering::Relaxed);
+        hold(live != 0, Invariant::Live);
         true
+    }
+
+    /// The last user has left a record that was closed; or more leave than came.
+    #[cold]
+    fn left_by_last(&self, state: u32) {
+        hold(state == 1, Invariant::RecordUsers);
+        // Not live and no user left: nobody can find it any more.
+        if state == 1 {
+            self.records.push(self.record, self.index);
+        }
     }
 }
 
 impl Drop for User<'_> {
+    #[inline]
     fn drop(&mut self) {
-        // Not live and no user left: nobody can find it any more.
-        if self.record.state.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.records.push(self.record, self.index);
+        let state = self.record.state.fetch_sub(1, Ordering::AcqRel);
+        if state <= 1 || state == LIVE {
+            self.left_by_last(state);
         }
     }
 }
@@ -549,6 +564,8 @@ impl Records {
             Some(reused) => reused,
             None => self.fresh(mem)?,
         };
+        let state = record.state.load(Ordering::Relaxed);
+        hold(state == 0, Invariant::FreeList);
         record.pfn.store(failure.pfn, Ordering::Relaxed);
         record.first.store(failure.now, Ordering::Relaxed);
         record.attempts.store(1, Ordering::Relaxed);
@@ -570,6 +587,35 @@ impl Records {
             record,
             index,
         })
+    }
+
+    /// Looks at every record; `entries` says how many entries point to one. Nobody else may be
+    /// here, or what is just changing looks broken.
+    pub(super) fn audit(&self, mut entries: impl FnMut(&Record, u32) -> u32) {
+        let fresh = self.fresh.load(Ordering::Acquire);
+        let mut live = 0;
+        for (index, record) in (0..fresh).filter_map(|index| Some((index, self.at(index)?))) {
+            let state = record.state.load(Ordering::Acquire);
+            hold(state & !LIVE == 0, Invariant::RecordUsers);
+            if state & LIVE != 0 {
+                live += 1;
+                let pages = record.pages.load(Ordering::Relaxed);
+                hold(pages == entries(record, index), Invariant::RecordPages);
+            }
+        }
+        hold(live == self.live(), Invariant::Live);
+        let mut left = fresh - live;
+        let mut next = self.free.load(Ordering::Acquire) as u32;
+        while let Some(record) = next.checked_sub(1).and_then(|index| self.at(index)) {
+            let is_free = record.state.load(Ordering::Relaxed) == 0;
+            hold(is_free && left != 0, Invariant::FreeList);
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            next = record.next.load(Ordering::Relaxed);
+        }
+        hold(left == 0, Invariant::FreeList);
     }
 
     /// Closes every live record and gives all memory back; `closed` is told of each record.
@@ -607,4 +653,24 @@ impl Default for Records {
 /// `head` with another index, and a tag that was not seen for 2^32 changes.
 fn tagged(head: u64, index: u32) -> u64 {
     ((head >> 32).wrapping_add(1) << 32) | u64::from(index)
+}
+
+/// What tests break.
+#[cfg(all(test, not(loom)))]
+impl Records {
+    pub(super) fn live_counter(&self) -> &AtomicU32 {
+        &self.live
+    }
+
+    pub(super) fn free_list(&self) -> &AtomicU64 {
+        &self.free
+    }
+
+    pub(super) fn state_of(&self, index: u32) -> &AtomicU32 {
+        &self.at(index).expect("a record").state
+    }
+
+    pub(super) fn pages_of(&self, index: u32) -> &AtomicU32 {
+        &self.at(index).expect("a record").pages
+    }
 }

@@ -3,6 +3,7 @@
 //! Host tests, by subject: units, properties against plain models, and threads.
 
 mod evictions;
+mod invariants;
 mod limit;
 mod marks;
 mod records;
@@ -91,6 +92,7 @@ fn number(pfn: u64) -> usize {
 
 fn drain(marks: &PageExt, mem: &Host) -> usize {
     let mut closed = 0;
+    marks.audit();
     // SAFETY: The test is the only user.
     unsafe {
         marks.drain(mem, |_, cause| {

@@ -102,6 +102,7 @@ proptest! {
         prop_assert_eq!(figures.lost, lost);
         prop_assert_eq!(figures.bytes as i64, mem.out());
         prop_assert!(figures.cap == OVERHEAD_BYTES + pools * POOL_BYTES);
+        depot.audit();
         // SAFETY: The test is the only user.
         unsafe { depot.drain(&mem) };
         prop_assert_eq!(mem.out(), 0);
@@ -203,6 +204,7 @@ fn threads_store_each_stack_once() {
     assert!(handles.iter().all(|other| *other == handles[0]));
     let different: std::collections::HashSet<_> = handles[0].iter().collect();
     assert_eq!(depot.figures().stacks as usize, different.len());
+    depot.audit();
     // SAFETY: The threads are gone.
     unsafe { depot.drain(&mem) };
     assert_eq!(mem.out(), 0);
