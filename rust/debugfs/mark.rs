@@ -8,7 +8,7 @@ use crate::sys::debugfs::Commands;
 use crate::sys::folio::end_pfn;
 use core::ffi::CStr;
 use kernel::error::{
-    code::{EBUSY, EINVAL, ERANGE},
+    code::{EBUSY, EINVAL, EIO, ERANGE},
     Error, Result,
 };
 use kernel::prelude::*;
@@ -27,10 +27,7 @@ impl Commands for Mark {
             Ok(Command::Remove { pfn, count }) => {
                 manual::forget(pfn, count).inspect_err(|e| explain(e, "marked"))
             }
-            Ok(Command::Clear) => {
-                manual::clear();
-                Ok(())
-            }
+            Ok(Command::Clear) => manual::clear().inspect_err(|e| explain(e, "")),
             Err(Malformed::Range) => Err(ERANGE).inspect_err(|e| explain(e, "")),
             Err(Malformed::Form) => {
                 pr_err!(
@@ -50,6 +47,7 @@ fn explain(e: &Error, wanted: &str) {
             end_pfn()
         ),
         e if e == EBUSY => pr_err!("mark: marks live while an event is enabled, and none is\n"),
+        e if e == EIO => pr_err!("mark: switched off after a bug of this module\n"),
         e if e == EINVAL => pr_err!("mark: no page there is {wanted}\n"),
         e => pr_err!("mark: error {}\n", e.to_errno()),
     }

@@ -4,6 +4,7 @@
 
 use crate::hooks::stats::{ended, Loss, MARKED, PUTS, REPEATED, REPORTS};
 use crate::hooks::{is_attached, missed, reading, DEPOT, MARKS};
+use crate::store::invariant::{broken, Invariant};
 use crate::store::reason::Cause;
 use crate::sys::debugfs::{out, Out, Table};
 use crate::sys::{memory, params};
@@ -36,6 +37,7 @@ impl Table for Stats {
             )
         });
         out!(out, "attached={}\n", u8::from(is_attached()));
+        out!(out, "broken={}\n", broken().map_or("none", Invariant::name));
         out!(out, "marks={live}\nmax_marks={}\n", params::max_marks());
         out!(
             out,

@@ -2,13 +2,13 @@
 
 //! Marking and forgetting by hand, for a page of which one knows already that somebody has it.
 
-use super::{end_of, marking, record, Attempt, MARKS};
+use super::{end_of, kick_if_needed, marking, record, Attempt, MARKS};
 use crate::store::reason::{Cause, Reason, Stage};
 use crate::store::record::User;
 use crate::sys::folio::{self, Held};
 use crate::sys::{self, params};
 use kernel::error::{
-    code::{EAGAIN, EINTR, EINVAL, ENOSPC, ERANGE},
+    code::{EAGAIN, EBUSY, EINTR, EINVAL, ENOSPC, ERANGE},
     Result,
 };
 
@@ -17,7 +17,7 @@ use kernel::error::{
 ///
 /// # Errors
 ///
-/// EBUSY if no event is enabled, ERANGE if not all pages are in memory, EINVAL if none is in use,
+/// EBUSY if no event is enabled, EIO after a bug of our own, ERANGE if not all pages are in memory, EINVAL if none is in use,
 /// ENOSPC if there was no room, EINTR if a signal came in between.
 pub(crate) fn mark(pfn: u64, count: u64) -> Result {
     let reason = params::reason("manual").ok_or(EINVAL)?;
@@ -60,19 +60,26 @@ pub(crate) fn forget(pfn: u64, count: u64) -> Result {
     Ok(())
 }
 
-/// Forgets all folios. May sleep.
-pub(crate) fn clear() {
-    super::reading(|| {
+/// Forgets all folios, of which there are none if no event is enabled. May sleep.
+///
+/// # Errors
+///
+/// EIO after a bug of our own.
+pub(crate) fn clear() -> Result {
+    let cleared = marking(|| {
         let mut index = 0;
         while let Some(marked) = MARKS.records().next(index) {
             index = marked.index() + 1;
             end(&marked);
         }
+        Ok(())
     });
+    cleared.or_else(|e| if e == EBUSY { Ok(()) } else { Err(e) })
 }
 
 fn end(marked: &User<'_>) {
     MARKS.end(marked, |record| end_of(record, Cause::Forgotten));
+    kick_if_needed();
 }
 
 /// Runs `step`, which says where to go on, from `pfn` on over `count` pages.

@@ -27,6 +27,12 @@
 //!
 //! Marks live while hooks are attached, as without hooks nobody would see a marked page be freed.
 //! Stacks live until unload: events that were recorded refer to them.
+//!
+//! # A bug of our own
+//!
+//! When an invariant of the tables turns out not to hold, nothing is recorded from then on, the
+//! hooks are detached by [`deferred`], one line in the log says so, and the tables stay as they
+//! are, to be read, until unload.
 
 mod by_task;
 mod compaction;
@@ -42,6 +48,7 @@ pub(crate) mod stats;
 
 use crate::events;
 use crate::store::depot::Handle;
+use crate::store::invariant::broken;
 use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Record, Task};
@@ -57,7 +64,7 @@ use crate::sys::{
 };
 use core::ptr::NonNull;
 use kernel::error::{
-    code::{EAGAIN, EBUSY},
+    code::{EAGAIN, EBUSY, EIO},
     Result,
 };
 use kernel::prelude::*;
@@ -139,6 +146,10 @@ struct Attached {
     allowed: bool,
     users: u32,
     hooks: Option<Hooks>,
+    /// There are tables of marks.
+    is_open: bool,
+    /// That an invariant does not hold was said in the log.
+    is_told: bool,
     /// Calls that earlier hooks have missed.
     missed: usize,
 }
@@ -149,9 +160,69 @@ static ATTACHED: Locked<Attached> = unsafe {
         allowed: false,
         users: 0,
         hooks: None,
+        is_open: false,
+        is_told: false,
         missed: 0,
     })
 };
+
+impl Attached {
+    /// Detaches the hooks, if they are attached. May sleep.
+    fn detach(&mut self) {
+        if let Some(hooks) = self.hooks.take() {
+            self.missed += hooks.functions.missed();
+        }
+    }
+
+    /// Makes the memory that marks need, then attaches the hooks. May sleep.
+    fn open(&mut self) -> Result {
+        if broken().is_some() {
+            return Err(EIO).map_err(refused("go on after a bug of this module"));
+        }
+        Marks::open().map_err(refused("make the reserve of memory"))?;
+        self.is_open = true;
+        match Hooks::attach() {
+            Ok(hooks) => self.hooks = Some(hooks),
+            Err(e) => {
+                self.close();
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets all marks and gives their memory back, when no hook is attached any more. Not
+    /// before unload if an invariant is broken, so that the tables can be read. May sleep.
+    fn close(&mut self) {
+        if !self.is_open {
+            return;
+        }
+        sys::tracepoint::synchronize();
+        if cfg!(debug_assertions) {
+            MARKS.audit();
+        }
+        self.tell_of_bug();
+        if broken().is_none() || !self.allowed {
+            // Readers of the tables and the deferred work take ATTACHED too, which is held.
+            // SAFETY: The hooks are detached and nobody is in them; the rest is excluded as said.
+            unsafe { MARKS.drain(&Marks, end_of) };
+            Marks::close();
+            self.is_open = false;
+        }
+    }
+
+    /// Says in the log, once, that an invariant does not hold.
+    fn tell_of_bug(&mut self) {
+        let Some(invariant) = broken().filter(|_| !self.is_told) else {
+            return;
+        };
+        self.is_told = true;
+        pr_err!(
+            "BUG: '{}' does not hold in its tables; switched off, they can be read until unload\n",
+            invariant.name()
+        );
+    }
+}
 
 /// Events may be enabled from now on. May sleep.
 pub(crate) fn allow() {
@@ -175,33 +246,12 @@ fn attach() -> Result {
         DEPOT.set_cap(params::depot_bytes());
         // Without memory for stacks the hooks still report; the stacks are counted as lost.
         DEPOT.refill(&sys::memory::Sleeping);
-        match open_and_attach() {
-            Ok(hooks) => attached.hooks = Some(hooks),
-            Err(e) => {
-                sys::module::put();
-                return Err(e);
-            }
-        }
+        attached.open().inspect_err(|_| sys::module::put())?;
     }
     attached.users += 1;
     drop(attached);
     max_age_changed();
     Ok(())
-}
-
-/// Makes the memory that marks need, then attaches the hooks.
-fn open_and_attach() -> Result<Hooks> {
-    Marks::open().map_err(refused("make the reserve of memory"))?;
-    Hooks::attach().inspect_err(|_| close())
-}
-
-/// Forgets all marks and gives their memory back, when no hook is attached any more.
-fn close() {
-    sys::tracepoint::synchronize();
-    // Readers of the tables and the deferred work take ATTACHED too, which the caller holds.
-    // SAFETY: The hooks are detached and nobody is in them; the rest is excluded as said above.
-    unsafe { MARKS.drain(&Marks, end_of) };
-    Marks::close();
 }
 
 /// Detaches for one event. May sleep.
@@ -212,11 +262,8 @@ fn detach() {
     }
     attached.users -= 1;
     if attached.users == 0 {
-        if let Some(hooks) = attached.hooks.take() {
-            attached.missed += hooks.functions.missed();
-            drop(hooks);
-        }
-        close();
+        attached.detach();
+        attached.close();
     }
     sys::module::put();
 }
@@ -225,8 +272,14 @@ fn detach() {
 pub(crate) fn stop() {
     let mut attached = ATTACHED.lock();
     attached.allowed = false;
+    // What was kept to be read
+    attached.close();
     drop(attached);
     sys::deferred::stop();
+    if cfg!(debug_assertions) {
+        DEPOT.audit();
+    }
+    ATTACHED.lock().tell_of_bug();
     // SAFETY: No event is enabled, as each would hold the module, so no hook is attached; the
     // files are gone, and the deferred work was stopped.
     unsafe { DEPOT.drain(&sys::memory::Sleeping) };
@@ -257,9 +310,12 @@ pub(crate) fn is_attached() -> bool {
 ///
 /// # Errors
 ///
-/// EBUSY if none is.
+/// EBUSY if none is, EIO after a bug of our own.
 fn marking<R>(marker: impl FnOnce() -> Result<R>) -> Result<R> {
     let attached = ATTACHED.lock();
+    if broken().is_some() {
+        return Err(EIO);
+    }
     if attached.hooks.is_none() {
         return Err(EBUSY);
     }
@@ -269,7 +325,12 @@ fn marking<R>(marker: impl FnOnce() -> Result<R>) -> Result<R> {
 /// What the hot paths left to do: makes stack pools, takes out empty blocks of marks, fills the
 /// reserve up; and forgets what is too old.
 pub(crate) fn deferred() {
-    let attached = ATTACHED.lock();
+    let mut attached = ATTACHED.lock();
+    if broken().is_some() {
+        attached.detach();
+        sys::tracepoint::synchronize();
+        return attached.tell_of_bug();
+    }
     if attached.hooks.is_none() {
         return;
     }
@@ -321,7 +382,7 @@ pub(crate) fn max_age_changed() {
 
 /// Asks for [`deferred`] if there is something for it to do. Context: any.
 fn kick_if_needed() {
-    if DEPOT.wants_refill() || MARKS.is_crowded() {
+    if DEPOT.wants_refill() || MARKS.is_crowded() || broken().is_some() {
         sys::deferred::kick();
     }
 }
@@ -329,6 +390,9 @@ fn kick_if_needed() {
 /// This CPU's scratch, for a hook that has something to record. If it is in use that is lost, and
 /// counted unless it was of our own doing. Context: any.
 fn record() -> Option<Context> {
+    if broken().is_some() {
+        return None;
+    }
     match Context::enter() {
         Ok(context) => Some(context),
         Err(Occupied { quiet }) => {

@@ -2,7 +2,8 @@
 
 //! mm_page_free: the story of a marked folio ends when its memory does.
 
-use super::{end_of, MARKS};
+use super::{end_of, kick_if_needed, MARKS};
+use crate::store::invariant::broken;
 use crate::store::page_ext::BLOCK_LEN;
 use crate::store::reason::Cause;
 use crate::sys::folio::Page;
@@ -38,7 +39,11 @@ unsafe extern "C" fn mm_page_free(_data: *mut c_void, page: *mut page, order: c_
 #[cold]
 #[inline(never)]
 fn forget(page: Page, order: c_uint) {
+    if broken().is_some() {
+        return;
+    }
     MARKS.forget(page.pfn(), 1 << order, |record| {
         end_of(record, Cause::Freed)
     });
+    kick_if_needed();
 }

@@ -11,6 +11,7 @@ use super::stats::{self, Loss};
 use super::{end_of, kick_if_needed, putback, record, DEPOT, MARKS};
 use crate::events;
 use crate::store::depot::Put;
+use crate::store::invariant::broken;
 use crate::store::reason::Cause;
 use crate::sys::context::{self, Text};
 use crate::sys::folio::Page;
@@ -113,7 +114,7 @@ unsafe extern "C" fn page_ref_mod_and_return(
 #[cold]
 #[inline(never)]
 fn put(page: Page, v: c_int, last: bool) {
-    if v >= 0 {
+    if v >= 0 || broken().is_some() {
         return;
     }
     let Some(marked) = MARKS.lookup(page.pfn()) else {
