@@ -4,6 +4,7 @@
 # What the put of a page costs that is not marked, in guest instructions. They
 # are counted, not timed: a run on another machine gives the same figures.
 # vm: --icount --timeout 240
+# debug: never, its figures are those of the lab kernel
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
