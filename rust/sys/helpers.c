@@ -734,8 +734,18 @@ bool ppo_pause(void)
 	return signal_pending(current);
 }
 
-/* The symbol, never the address: what a reader may see of it, %pS decides. */
+/*
+ * The symbol, never the address, which %pS prints where there is no symbol: of
+ * a module that was unloaded since.
+ */
 void ppo_seq_frame(struct seq_file *m, u64 addr)
 {
-	seq_printf(m, " %pS\n", (void *)(unsigned long)addr);
+	void *p = (void *)(unsigned long)addr;
+	char start[3];
+
+	snprintf(start, sizeof(start), "%ps", p);
+	if (strcmp(start, "0x"))
+		seq_printf(m, " %pS\n", p);
+	else
+		seq_printf(m, " %p (no symbol)\n", p);
 }
