@@ -1,0 +1,65 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# More tasks inside migrate_pages() at once than the module can watch (256): it does not
+# see what becomes of the rest, counts them, and does no harm. Each task waits there for
+# the writeback of a page of its own, to a device that does not end it.
+# vm: --nodes 2 --mem 2048 --append cma=0 --timeout 240
+# debug: quick
+# shellcheck shell=dash source-path=SCRIPTDIR
+
+. ./lib.sh
+. ./lib/paths.sh
+
+TASKS=300
+WATCHED=256
+
+# waiting NUMBER: so many tasks wait in migrate_pages()
+waiting() {
+	[ "$(cat /proc/[0-9]*/stack 2>/dev/null | grep -c '\<migrate_pages+')" -ge "$1" ]
+}
+
+# a_holder_is_named: a pinned page that cannot be moved is reported, and its put too
+a_holder_is_named() {
+	local pfn named=1
+
+	hold --memory shmem --by vmsplice --node 1
+	pfn=$PFNS
+	! path_move_pages || give_up "a pinned page should not move"
+	event report_page_pinners "$pfn" || named=0
+	release
+	put_by ppo-pin "$pfn" || named=0
+	unhold
+	[ "$named" -eq 1 ]
+}
+
+plan 8
+load || give_up "the module does not load"
+echo 8192 >"$T/buffer_size_kb"
+mount_files nbd
+hold --memory file --by writeback --node 1 --pages $TASKS
+echo 1 >/proc/sys/vm/drop_caches
+pages=$PFNS
+arm
+movers=
+for pfn in $pages; do
+	ppo-move-page "$HOLDER" "$(address "$pfn")" 0 >/dev/null 2>&1 &
+	movers="$movers $!"
+done
+check "all tasks wait inside migrate_pages()" wait_for 60 waiting $TASKS
+lost=$(stat lost_calls)
+echo "# $lost calls lost"
+check "the calls that could not be watched are counted" test "$lost" -ge $((TASKS - WATCHED))
+check "no others are" test "$lost" -le $TASKS
+release
+# shellcheck disable=SC2086 # words
+check "they all come to an end" wait $movers
+unhold
+umount_files
+check "nothing else was lost" test "$(sum 'lost_.*')" -eq "$(stat lost_calls)"
+lost=$(stat lost_calls)
+check "then it sees all calls again" a_holder_is_named
+check "none is lost" test "$(stat lost_calls)" -eq "$lost"
+disarm
+check "and what was lost stays counted" test "$(stat lost_calls)" -ge "$lost"
+finish
