@@ -36,7 +36,7 @@ addresses() {
 	all_output | grep -E '\<(0x)?f{4,}[0-9a-f]{8,}\>'
 }
 
-plan 21
+plan 23
 mkdir -p /etc
 echo 'root:x:0:0::/:/bin/sh' >/etc/passwd
 echo 'nobody:x:65534:65534::/:/bin/sh' >>/etc/passwd
@@ -81,6 +81,7 @@ check_grep "a task's name cannot forge a line" ' comm=a_b=1_c_\[2J( |$)' "$D/mar
 # shellcheck disable=SC2046 # lines into words
 check "nor a word" fails sh -c "grep -v '^ ' $D/marked | tr ' ' '\\n' | grep -vE '^([a-z_]+=.*)?$'"
 unhold
+disarm
 check "nor in the trace" fails sh -c \
 	"grep -a 'reason=manual' $T/trace | grep -avE ': (report_page_pinners|page_pin_owner_(put|free)): pfn=0x'"
 
@@ -88,9 +89,15 @@ check "nor in the trace" fails sh -c \
 LOCKDOWN=/sys/kernel/security/lockdown
 mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
 if [ -e $LOCKDOWN ]; then
+	# The kernel leaves files open to readers that cannot be written at all.
 	echo integrity >$LOCKDOWN
-	check "locked down, no table can be opened" fails cat "$D/stats"
+	check "locked down, nothing can be marked" fails sh -c "echo clear >$D/mark"
+	echo confidentiality >$LOCKDOWN
+	check "locked down further, no event can be enabled" fails sh -c "echo 1 >$EVENTS/enable"
+	check "nor can it be loaded again" sh -c "rmmod page_pin_owner && ! insmod /page_pin_owner.ko"
 else
-	skip "locked down, no table can be opened" "a kernel without lockdown"
+	skip "locked down, nothing can be marked" "a kernel without lockdown"
+	skip "locked down further, no event can be enabled" "a kernel without lockdown"
+	skip "nor can it be loaded again" "a kernel without lockdown"
 fi
 finish
