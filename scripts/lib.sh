@@ -10,6 +10,8 @@ bindgen_version=0.72.1
 clang_version=19
 bindgen_root=$cache/bindgen-$bindgen_version
 guest_target=$(uname -m)-unknown-linux-gnu
+# What setup-qemu unpacks
+backports_qemu=$cache/qemu-backports
 mkdir -p "$cache"
 
 # The distribution's toolchain even where rustup's is first in PATH: the kernel
@@ -42,6 +44,11 @@ toolchain_of() {
 	echo "CC=ccache $(compiler_of "$1")"
 	# bindgen has to understand what the compiler does.
 	echo "LIBCLANG_PATH=/usr/lib/llvm-$clang_version/lib"
+}
+
+# qemu_major PROGRAM: its major version, 0 if it is not there
+qemu_major() {
+	("$1" --version 2>/dev/null || echo QEMU 0) | sed -n '1s/[^0-9]*\([0-9]*\).*/\1/p'
 }
 
 say() {

@@ -9,3 +9,4 @@ pub mod nbd;
 pub mod numa;
 pub mod physical;
 pub mod pins;
+pub mod torture;

@@ -382,6 +382,15 @@ impl Mapping {
         }
     }
 
+    /// Writes to one of so many pages.
+    pub fn touch_every(&self, pages: usize) {
+        for offset in (0..self.len()).step_by(pages * PAGE_SIZE) {
+            let word = (self.address() + offset) as *mut u64;
+            // SAFETY: within the mapping, which is writable.
+            unsafe { word.write_volatile(1) };
+        }
+    }
+
     fn touch(&self) {
         self.fill(1);
     }

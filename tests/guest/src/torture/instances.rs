@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Instances of the tracing system made and removed, with the module's events on in them.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+
+use super::events::ALL_GONE;
+use super::{Load, TRACEFS, Worker, write};
+
+pub(super) const LOAD: Load = Load {
+    name: "instances",
+    acts: &["make", "enable", "read", "remove"],
+    run,
+};
+
+fn run(worker: &mut Worker) -> Result<()> {
+    let path = format!("{TRACEFS}/instances/torture");
+    while worker.go_if_loud(200) {
+        if worker
+            .tally
+            .tried("make", fs::create_dir(&path), &[])
+            .is_none()
+        {
+            continue;
+        }
+        write(format!("{path}/buffer_size_kb"), "64").context("buffer_size_kb")?;
+        let on = write(format!("{path}/events/page_pin_owner/enable"), "1");
+        worker.tally.tried("enable", on, ALL_GONE);
+        worker.go(200);
+        let text = fs::read(format!("{path}/trace"));
+        worker.tally.tried("read", text, &[]);
+        // With the events on.
+        let removed = fs::remove_dir(&path);
+        if worker
+            .tally
+            .tried("remove", removed, &[Errno::EBUSY])
+            .is_none()
+        {
+            worker.go(20);
+            worker.tally.tried("remove", fs::remove_dir(&path), &[]);
+        }
+    }
+    Ok(())
+}

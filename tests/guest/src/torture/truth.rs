@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! In the midst of all that: a page that we hold fails to move, and is reported, and so is
+//! the put by which we let go of it.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::parameters::file;
+use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, set, write};
+use crate::memory::Kind;
+use crate::numa::{Whose, move_pages};
+use crate::physical::pfn_of;
+use crate::pins::Mechanism;
+
+pub(super) const LOAD: Load = Load {
+    name: "truth",
+    acts: &["reported", "put"],
+    run,
+};
+
+/// Others may have isolated the page when we want to have it moved.
+const TRIES: usize = 100;
+
+fn run(worker: &mut Worker) -> Result<()> {
+    let instance = format!("{TRACEFS}/instances/truth");
+    while worker.go_if_loud(3000) {
+        // Nobody unloads the module meanwhile.
+        let _ours = worker.shared.module.lock().unwrap();
+        if !Path::new("/sys/module/page_pin_owner").exists() {
+            continue;
+        }
+        fs::create_dir(&instance).context("cannot make an instance")?;
+        let result = one(worker, &instance);
+        fs::remove_dir(&instance).context("cannot remove an instance")?;
+        result?;
+    }
+    Ok(())
+}
+
+fn one(worker: &mut Worker, instance: &str) -> Result<()> {
+    set(&format!("{instance}/buffer_size_kb"), "64")?;
+    let memory = Kind::Shmem.map(1)?;
+    let (pin, pfn) = loop {
+        let pin = Mechanism::Vmsplice.pin(&memory)?;
+        memory.look();
+        // Not if it was just being moved.
+        if let Ok(pfn) = pfn_of(memory.address()) {
+            break (pin, pfn);
+        }
+        pin.release()?;
+    };
+    let events = format!("{instance}/events/page_pin_owner");
+    for event in EVENTS {
+        set(
+            &format!("{events}/{event}/filter"),
+            &format!("pfn == {pfn}"),
+        )?;
+    }
+    set(&format!("{events}/enable"), "1")?;
+    // Nobody changes what is recorded from here on.
+    let _steady = worker.shared.steady.write().unwrap();
+    for (name, value) in [
+        ("reasons", "all"),
+        ("until", "free"),
+        ("max_age", "0"),
+        ("report_rate", "0"),
+    ] {
+        set(&file(name), value)?;
+    }
+    // What was reported before would not be told again, if it is marked already. It may not be.
+    let _ = write(format!("{DEBUGFS}/mark"), &format!("-{pfn}"));
+    // The story from there on
+    let trace = || -> Result<String> {
+        let text = fs::read_to_string(format!("{instance}/trace")).context("trace")?;
+        let ended = text.rfind("page_pin_owner_free: ").unwrap_or(0);
+        Ok(text[ended..].to_owned())
+    };
+    // The thread's name and number
+    let us = format!("truth-{}", nix::unistd::gettid());
+    let report = format!("report_page_pinners: pfn={pfn:#x} ");
+    let mut tries = 0;
+    // Another task may have tried to move it just before us, and failed.
+    while !has(&trace()?, &[&report]) {
+        ensure!(tries < TRIES, "no report of page {pfn:#x}:\n{}", trace()?);
+        tries += 1;
+        for node in 0..2 {
+            let mut status = [0];
+            move_pages(0, &[memory.address()], &[node], &mut status, Whose::All)?;
+        }
+        // Not if it is just being tried.
+        if let Ok(now) = pfn_of(memory.address()) {
+            ensure!(now == pfn, "a pinned page has moved");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    worker.tally.did("reported", 1);
+    pin.release()?;
+    let put = format!("page_pin_owner_put: pfn={pfn:#x} ");
+    let text = trace()?;
+    ensure!(
+        has(&text, &[&us, &put, " refs=1 "]),
+        "no put of page {pfn:#x} by {us}:\n{text}"
+    );
+    worker.tally.did("put", 1);
+    Ok(())
+}
+
+/// Whether one line has all of these.
+fn has(text: &str, words: &[&str]) -> bool {
+    text.lines()
+        .any(|line| words.iter().all(|word| line.contains(word)))
+}
