@@ -2,7 +2,11 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: module modules_install clean help demo test check
+KERNEL ?= debug
+MINUTES ?= 10
+CYCLES ?= 1000
+
+.PHONY: module modules_install clean help demo test check test-debug torture soak
 
 module:
 	@test -e $(KDIR)/.config || { \
@@ -16,6 +20,15 @@ modules_install clean:
 demo test check: %:
 	@scripts/$(if $(filter test,$*),run-tests,$*)
 
+test-debug:
+	@scripts/run-tests --kernel debug
+
+torture:
+	@scripts/run-tests --kernel $(KERNEL) torture=$$(($(MINUTES) * 60))
+
+soak:
+	@scripts/run-tests soak=$(CYCLES)
+
 help:
 	@echo 'On a kernel of your own:'
 	@echo '  make KDIR=DIR                  build page_pin_owner.ko for the built kernel tree DIR'
@@ -28,4 +41,7 @@ help:
 	@echo '  make demo                      a CMA allocation fails on a pinned page in QEMU: who holds it?'
 	@echo '  make test                      all tests, on the host and in QEMU; which holders were named'
 	@echo '  make check                     formatting and lint'
+	@echo '  make test-debug                all scenarios on a debug kernel (KASAN, lockdep, kmemleak...): an hour'
+	@echo '  make torture MINUTES=N         everything at once, for N minutes (10), on the debug kernel (KERNEL=lab: the other)'
+	@echo '  make soak CYCLES=N             loaded, used and unloaded N times (1000): does memory grow?'
 	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, bad, or a scenario of tests/scenarios/'
