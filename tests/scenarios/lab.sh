@@ -3,6 +3,7 @@
 #
 # The lab itself, without the module: a page in CMA can be pinned, a pin keeps the
 # area from being allocated, and nothing else does.
+# debug: quick
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
