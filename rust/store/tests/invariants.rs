@@ -19,6 +19,9 @@ fn more(counter: &AtomicU32) {
     counter.fetch_add(1, Relaxed);
 }
 
+/// What breaks something.
+type Break = fn(&PageExt);
+
 /// Marks of three pages in two blocks, and a record that was freed.
 fn marks(mem: &Host) -> PageExt {
     let marks = page_ext(10);
@@ -43,7 +46,7 @@ fn an_audit_of_sound_marks_finds_nothing() {
 
 #[test]
 fn an_audit_of_marks_finds_what_is_broken() {
-    let cases: [(&str, fn(&PageExt)); 12] = [
+    let cases: [(&str, Break); 12] = [
         ("filter", |m| m.filter_counter(1).store(1, Relaxed)),
         ("filter", |m| more(m.filter_counter(1))),
         ("filter", |m| more(m.users_of_block(1))),
@@ -71,7 +74,7 @@ fn what_costs_a_comparison_is_found_at_once() {
     let mark = |m: &PageExt| {
         let _ = m.mark(&failure(5, 0), &Host::new(9), |_, _| ());
     };
-    type Case<'a> = (&'a str, fn(&PageExt), &'a dyn Fn(&PageExt));
+    type Case<'a> = (&'a str, Break, &'a dyn Fn(&PageExt));
     let cases: [Case<'_>; 7] = [
         ("filter", |m| m.users_of_block(1).store(0, Relaxed), &forget),
         (
@@ -119,7 +122,8 @@ fn a_record_left_by_more_than_came_is_found() {
 #[test]
 fn an_audit_of_stacks_finds_what_is_broken() {
     let mem = Host::new(100);
-    let cases: [(Option<&str>, fn(&Depot, Handle)); 5] = [
+    type Case = (Option<&'static str>, fn(&Depot, Handle));
+    let cases: [Case; 5] = [
         (None, |_, _| ()),
         // A frame, the hash, a chain that leads to itself, and one that ends too early.
         (Some("bucket"), |d, h| d.word(h, 11).store(9, Relaxed)),
