@@ -736,16 +736,17 @@ bool ppo_pause(void)
 
 /*
  * The symbol, never the address, which %pS prints where there is no symbol: of
- * a module that was unloaded since.
+ * a module that was unloaded since. That may be while it is printed, so look at
+ * what was; an overflow is printed once more anyway.
  */
 void ppo_seq_frame(struct seq_file *m, u64 addr)
 {
 	void *p = (void *)(unsigned long)addr;
-	char start[3];
+	size_t start = m->count;
 
-	snprintf(start, sizeof(start), "%ps", p);
-	if (strcmp(start, "0x"))
-		seq_printf(m, " %pS\n", p);
-	else
+	seq_printf(m, " %pS\n", p);
+	if (!seq_has_overflowed(m) && !strncmp(m->buf + start, " 0x", 3)) {
+		m->count = start;
 		seq_printf(m, " %p (no symbol)\n", p);
+	}
 }
