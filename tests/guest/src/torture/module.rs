@@ -20,8 +20,8 @@ use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, write};
 const FILE: &str = "/page_pin_owner.ko";
 const NAME: &std::ffi::CStr = c"page_pin_owner";
 
-/// How long whatever holds the module may take to let go.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long whatever holds the module may take to let go: a debug kernel takes its time.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// With what it is loaded, in turn.
 const PARAMETERS: &[&str] = &[
