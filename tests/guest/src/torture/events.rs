@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use anyhow::Result;
 use nix::errno::Errno;
 
-use super::{EVENTS, Load, TRACEFS, Worker, write};
+use super::{EVENTS, Load, TRACEFS, Worker, read_some, write};
 
 /// What a writer may be told while the module comes and goes.
 /// EAGAIN is what it says itself before it is ready.
@@ -125,7 +125,7 @@ fn triggers(worker: &mut Worker) -> Result<()> {
             continue;
         }
         worker.go(200);
-        let text = std::fs::read_to_string(file(EVENTS[n], "hist"));
+        let text = read_some(file(EVENTS[n], "hist"));
         worker.tally.tried("hist", text, &[]);
         let gone = write(&path, &format!("!{}", TRIGGER[n]));
         worker.tally.tried("clear", gone, &[]);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::events::ALL_GONE;
-use super::{Load, TRACEFS, Worker, write};
+use super::{Load, TRACEFS, Worker, read_some, write};
 
 pub(super) const LOAD: Load = Load {
     name: "instances",
@@ -30,7 +30,7 @@ fn run(worker: &mut Worker) -> Result<()> {
         let on = write(format!("{path}/events/page_pin_owner/enable"), "1");
         worker.tally.tried("enable", on, ALL_GONE);
         worker.go(200);
-        let text = fs::read(format!("{path}/trace"));
+        let text = read_some(format!("{path}/trace"));
         worker.tally.tried("read", text, &[]);
         // With the events on.
         let removed = fs::remove_dir(&path);

@@ -25,8 +25,8 @@ mod tables;
 mod tally;
 mod truth;
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
@@ -246,4 +246,11 @@ pub fn write(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
 /// The same where it has to succeed.
 fn set(path: &str, text: &str) -> Result<()> {
     write(path, text).with_context(|| format!("cannot write {text} to {path}"))
+}
+
+/// Reads the first MiB of a trace, which may grow as fast as it is read.
+fn read_some(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
