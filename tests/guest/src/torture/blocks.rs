@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
-use super::{Load, Worker, write};
+use super::{Load, Worker, patience, write};
 
 const MEMORY: &str = "/sys/devices/system/memory";
-/// The kernel tries for ever, or until a signal comes.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The kernel tries for ever, or until a signal comes. In seconds
+const PATIENCE: u64 = 3;
 
 pub(super) const LOAD: Load = Load {
     name: "blocks",
@@ -68,7 +68,7 @@ fn interruptible(path: &PathBuf, text: &str) -> Result<()> {
                 None => Err(Errno::EINTR.into()),
             };
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > patience(PATIENCE) {
             child.kill()?;
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -3,12 +3,15 @@
 //! Instances of the tracing system made and removed, with the module's events on in them.
 
 use std::fs;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::events::ALL_GONE;
-use super::{Load, TRACEFS, Worker, read_some, write};
+use super::{Load, TRACEFS, Worker, patience, read_some, write};
 
 pub(super) const LOAD: Load = Load {
     name: "instances",
@@ -33,15 +36,24 @@ fn run(worker: &mut Worker) -> Result<()> {
         let text = read_some(format!("{path}/trace"));
         worker.tally.tried("read", text, &[]);
         // With the events on.
-        let removed = fs::remove_dir(&path);
-        if worker
-            .tally
-            .tried("remove", removed, &[Errno::EBUSY])
-            .is_none()
-        {
-            worker.go(20);
-            worker.tally.tried("remove", fs::remove_dir(&path), &[]);
-        }
+        worker.tally.tried("remove", remove(&path), &[]);
     }
     Ok(())
+}
+
+/// Removes an instance, once nobody has a file of it open: a child that was just forked has
+/// all of ours until it runs a program.
+pub(super) fn remove(path: &str) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match fs::remove_dir(path) {
+            Err(error)
+                if error.raw_os_error() == Some(Errno::EBUSY as i32)
+                    && began.elapsed() < patience(30) =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
 }

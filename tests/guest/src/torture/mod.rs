@@ -254,3 +254,13 @@ fn read_some(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+/// Whether this is the debug kernel.
+fn has_kmemleak() -> bool {
+    Path::new("/sys/kernel/debug/kmemleak").exists()
+}
+
+/// So many seconds of the lab kernel's; the debug kernel is much slower.
+fn patience(seconds: u64) -> Duration {
+    Duration::from_secs(seconds * if has_kmemleak() { 8 } else { 1 })
+}

@@ -15,13 +15,13 @@ use nix::errno::Errno;
 use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
 
 use super::tables::{Stats, stats};
-use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, write};
+use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, has_kmemleak, patience, write};
 
 const FILE: &str = "/page_pin_owner.ko";
 const NAME: &std::ffi::CStr = c"page_pin_owner";
 
-/// How long whatever holds the module may take to let go: a debug kernel takes its time.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long whatever holds the module may take to let go, in seconds.
+const PATIENCE: u64 = 60;
 
 /// With what it is loaded, in turn.
 const PARAMETERS: &[&str] = &[
@@ -70,7 +70,10 @@ fn run(worker: &mut Worker) -> Result<()> {
             // Readers of the tables go on.
             let began = Instant::now();
             while !try_rmmod(worker) {
-                ensure!(began.elapsed() < PATIENCE, "it cannot be unloaded");
+                ensure!(
+                    began.elapsed() < patience(PATIENCE),
+                    "it cannot be unloaded"
+                );
                 thread::sleep(Duration::from_millis(1));
             }
         }
@@ -108,7 +111,7 @@ fn detached() -> (Stats, Result<()>) {
             let result = add_up(&figures);
             return (figures, result);
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > patience(PATIENCE) {
             let result = Err(anyhow!("still attached with all events off: {}", users()));
             return (figures, result);
         }
@@ -236,7 +239,7 @@ fn memory() -> Result<BTreeMap<String, u64>> {
 fn grown(before: &BTreeMap<String, u64>) -> (String, Result<()>) {
     let began = Instant::now();
     // It keeps more of what others freed, and knows better itself what is lost.
-    let has_kmemleak = Path::new("/sys/kernel/debug/kmemleak").exists();
+    let has_kmemleak = has_kmemleak();
     loop {
         let _ = write("/proc/sys/vm/drop_caches", "3");
         let now = match memory() {

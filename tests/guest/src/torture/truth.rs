@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::instances::remove;
 use super::parameters::file;
 use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, set, write};
 use crate::memory::Kind;
@@ -36,7 +37,7 @@ fn run(worker: &mut Worker) -> Result<()> {
         }
         fs::create_dir(&instance).context("cannot make an instance")?;
         let result = one(worker, &instance);
-        fs::remove_dir(&instance).context("cannot remove an instance")?;
+        remove(&instance).context("cannot remove an instance")?;
         result?;
     }
     Ok(())
