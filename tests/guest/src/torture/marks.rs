@@ -55,7 +55,7 @@ fn run(worker: &mut Worker) -> Result<()> {
                 let text = format!("-{first} {}", END / 2);
                 worker.tally.tried("forget", write(&path, &text), &errors);
             }
-            3 if worker.rng.u32(0..4) == 0 => {
+            3 => {
                 worker.tally.tried("clear", write(&path, "clear"), &errors);
             }
             _ => {
