@@ -4,6 +4,7 @@
 # The main job: a CMA allocation fails on a pinned page. It is reported with the
 # stage at which it failed, the put that lets the pin go is recorded with the
 # function that did it, and when the page is freed its story ends.
+# debug: quick
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -5,7 +5,6 @@
 # of the pages that could make room. What fails in masses is counted, whether it is
 # reported or not.
 # vm: --mem 768 --append cma=0
-# debug: quick
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -3,14 +3,13 @@
 #
 # Everything at once, for $1 seconds, with the seed $2 to have a run again: ppo-torture
 # judges itself. Arguments after them: only these of its loads.
-# debug: quick
 # vm: --parallel --smp 4 --nodes 2 --mem 2048 --append "cma=128M movablecore=768M"
 # vm: --timeout 400
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
 
-SECONDS_=${1:-25}
+SECONDS_=${1:-$((25 * (PATIENCE > 1 ? 4 : 1)))}
 [ $# -lt 1 ] || shift
 SEED=$1
 [ $# -lt 1 ] || shift
