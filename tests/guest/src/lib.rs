@@ -4,9 +4,12 @@
 //! ways to hold a reference to it, and what can be done with it.
 
 pub mod acts;
+pub mod files;
 pub mod memory;
 pub mod nbd;
 pub mod numa;
 pub mod physical;
 pub mod pins;
+pub mod subject;
+mod tally;
 pub mod torture;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use ppo_guest::torture;
+use ppo_guest::{files, torture};
 
 /// Torture the module for some time
 #[derive(Parser)]
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.part {
         Some(Part::Storm) => torture::storm().map(|()| true),
-        Some(Part::Write { path, text }) => match torture::write(path, text) {
+        Some(Part::Write { path, text }) => match files::write(path, text) {
             Ok(()) => Ok(true),
             Err(error) => return ExitCode::from(error.raw_os_error().unwrap_or(255) as u8),
         },

@@ -10,6 +10,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 
 use super::{EVENTS, Load, TRACEFS, Worker, read_some, write};
+use crate::subject::event_file;
 
 /// What a writer may be told while the module comes and goes.
 /// EAGAIN is what it says itself before it is ready.
@@ -43,11 +44,6 @@ pub(super) const PIPE: Load = Load {
 
 const ALL: &str = "events/page_pin_owner/enable";
 
-/// The file of one of the events.
-fn file(event: &str, name: &str) -> String {
-    format!("{TRACEFS}/events/page_pin_owner/{event}/{name}")
-}
-
 fn switches(worker: &mut Worker) -> Result<()> {
     let all = format!("{TRACEFS}/{ALL}");
     let errors = ALL_GONE;
@@ -62,10 +58,10 @@ fn switches(worker: &mut Worker) -> Result<()> {
             1 => worker.tally.tried("all_on", write(&all, "1"), errors),
             2..5 => worker
                 .tally
-                .tried("on", write(file(event, "enable"), "1"), GONE),
+                .tried("on", write(event_file(event, "enable"), "1"), GONE),
             5 | 6 => worker
                 .tally
-                .tried("off", write(file(event, "enable"), "0"), GONE),
+                .tried("off", write(event_file(event, "enable"), "0"), GONE),
             _ => {
                 let on = worker.rng.u32(0..2).to_string();
                 let done = write(format!("{TRACEFS}/options/stacktrace"), &on);
@@ -87,7 +83,7 @@ const GOOD: [&str; 3] = [
 fn filters(worker: &mut Worker) -> Result<()> {
     while worker.go_if_loud(100) {
         let n = worker.rng.usize(0..EVENTS.len());
-        let path = file(EVENTS[n], "filter");
+        let path = event_file(EVENTS[n], "filter");
         match worker.rng.u32(0..3) {
             0 => {
                 worker.tally.tried("set", write(path, GOOD[n]), GONE);
@@ -114,7 +110,7 @@ const TRIGGER: [&str; 3] = [
 fn triggers(worker: &mut Worker) -> Result<()> {
     while worker.go_if_loud(200) {
         let n = worker.rng.usize(0..EVENTS.len());
-        let path = file(EVENTS[n], "trigger");
+        let path = event_file(EVENTS[n], "trigger");
         // For a hist trigger the kernel makes EPERM of what the module said.
         let errors = [GONE, &[Errno::EPERM]].concat();
         if worker
@@ -125,7 +121,7 @@ fn triggers(worker: &mut Worker) -> Result<()> {
             continue;
         }
         worker.go(200);
-        let text = read_some(file(EVENTS[n], "hist"));
+        let text = read_some(event_file(EVENTS[n], "hist"));
         worker.tally.tried("hist", text, &[]);
         let gone = write(&path, &format!("!{}", TRIGGER[n]));
         worker.tally.tried("clear", gone, &[]);

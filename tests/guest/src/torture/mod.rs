@@ -22,11 +22,8 @@ mod puts;
 mod soft_offline;
 mod swap;
 mod tables;
-mod tally;
 mod truth;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
@@ -39,18 +36,10 @@ use nix::errno::Errno;
 
 pub use forks::storm;
 pub use module::{begin, end};
-use tally::Tally;
 
-/// Where events are switched on and off.
-const TRACEFS: &str = "/sys/kernel/tracing";
-/// The module's own files.
-const DEBUGFS: &str = "/sys/kernel/debug/page_pin_owner";
-/// Its events.
-const EVENTS: [&str; 3] = [
-    "report_page_pinners",
-    "page_pin_owner_put",
-    "page_pin_owner_free",
-];
+use crate::files::{read_some, set, write};
+use crate::subject::{DEBUGFS, EVENTS, TRACEFS};
+use crate::tally::Tally;
 
 /// A kind of load.
 struct Load {
@@ -235,24 +224,6 @@ fn be_nice() -> Result<()> {
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 15) };
     Errno::result(result).context("setpriority")?;
     Ok(())
-}
-
-/// Writes text to a file that is there, all at once.
-pub fn write(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    file.write_all(text.as_bytes())
-}
-
-/// The same where it has to succeed.
-fn set(path: &str, text: &str) -> Result<()> {
-    write(path, text).with_context(|| format!("cannot write {text} to {path}"))
-}
-
-/// Reads the first MiB of a trace, which may grow as fast as it is read.
-fn read_some(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Whether this is the debug kernel.

@@ -3,22 +3,17 @@
 //! The module itself loaded and unloaded, and what it has left behind.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
-use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
 
 use super::tables::{Stats, stats};
-use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, has_kmemleak, patience, write};
-
-const FILE: &str = "/page_pin_owner.ko";
-const NAME: &std::ffi::CStr = c"page_pin_owner";
+use super::{EVENTS, Load, TRACEFS, Worker, has_kmemleak, patience, write};
+use crate::subject::{FILE, absent, insmod, rmmod};
 
 /// How long whatever holds the module may take to let go, in seconds.
 const PATIENCE: u64 = 60;
@@ -87,18 +82,11 @@ fn run(worker: &mut Worker) -> Result<()> {
 }
 
 fn try_rmmod(worker: &Worker) -> bool {
-    let done = delete_module(NAME, DeleteModuleFlags::O_NONBLOCK);
+    let done = rmmod();
     worker
         .tally
         .tried("rmmod", done, &[Errno::EAGAIN, Errno::EBUSY])
         .is_some()
-}
-
-/// Loads a module.
-pub(super) fn insmod(file: &str, parameters: &str) -> Result<()> {
-    let file = File::open(file).context(file.to_owned())?;
-    finit_module(&file, &CString::new(parameters)?, ModuleInitFlags::empty())?;
-    Ok(())
 }
 
 /// The module's figures once it is detached from the kernel, as they have to be then.
@@ -157,25 +145,6 @@ fn add_up(stats: &Stats) -> Result<()> {
     Ok(())
 }
 
-/// Whether nothing of the module is there.
-fn absent() -> Result<()> {
-    for path in [
-        DEBUGFS,
-        "/sys/module/page_pin_owner",
-        "/sys/kernel/tracing/events/page_pin_owner",
-    ] {
-        ensure!(!Path::new(path).exists(), "unloaded, and there is {path}");
-    }
-    let functions = fs::read_to_string(format!("{TRACEFS}/enabled_functions"))?;
-    for name in ["migrate_pages ", "test_pages_isolated ", "unpoison_memory "] {
-        ensure!(
-            !functions.contains(name),
-            "unloaded, and {name}is still watched"
-        );
-    }
-    Ok(())
-}
-
 /// The kernel's memory before the torture, with the module loaded and attached once, so that
 /// what the kernel makes on first use is there.
 pub fn begin() -> Result<BTreeMap<String, u64>> {
@@ -183,7 +152,7 @@ pub fn begin() -> Result<BTreeMap<String, u64>> {
     let enable = format!("{TRACEFS}/events/page_pin_owner/enable");
     write(&enable, "1").context("cannot enable the events")?;
     write(&enable, "0").context("cannot disable the events")?;
-    delete_module(NAME, DeleteModuleFlags::O_NONBLOCK).context("cannot unload")?;
+    rmmod().context("cannot unload")?;
     let memory = memory()?;
     insmod(FILE, "")?;
     Ok(memory)
@@ -200,7 +169,7 @@ pub fn end(before: &BTreeMap<String, u64>) -> (Vec<String>, String) {
     keep(off());
     let (_, result) = detached();
     keep(result);
-    keep(delete_module(NAME, DeleteModuleFlags::O_NONBLOCK).context("cannot unload"));
+    keep(rmmod().context("cannot unload"));
     keep(absent());
     let (text, result) = grown(before);
     keep(result);

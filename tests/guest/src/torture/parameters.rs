@@ -6,6 +6,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 
 use super::{Load, Worker, write};
+use crate::subject::parameter;
 
 const VALUES: &[(&str, &str)] = &[
     ("reasons", "all"),
@@ -34,22 +35,19 @@ pub(super) const LOAD: Load = Load {
     run,
 };
 
-/// The file of a parameter.
-pub(super) fn file(name: &str) -> String {
-    format!("/sys/module/page_pin_owner/parameters/{name}")
-}
-
 fn run(worker: &mut Worker) -> Result<()> {
     while worker.go(100) {
         let _changing = worker.shared.steady.read().unwrap();
         // Each of these is a line in the log.
         if worker.rng.u32(0..16) == 0 {
             let (name, value) = BAD[worker.rng.usize(0..BAD.len())];
-            let done = write(file(name), &format!("{value}\n"));
+            let done = write(parameter(name), &format!("{value}\n"));
             worker.tally.tried_in_vain("bad", done, Errno::EINVAL, GONE);
         } else {
             let (name, value) = VALUES[worker.rng.usize(0..VALUES.len())];
-            worker.tally.tried("set", write(file(name), value), GONE);
+            worker
+                .tally
+                .tried("set", write(parameter(name), value), GONE);
         }
     }
     Ok(())

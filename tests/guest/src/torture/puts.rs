@@ -5,11 +5,11 @@
 use anyhow::{Result, bail};
 use nix::errno::Errno;
 
-use super::module::insmod;
 use super::{DEBUGFS, Load, Worker, write};
 use crate::memory::Kind;
 use crate::physical::pfn_of;
 use crate::pins::Mechanism;
+use crate::subject::insmod;
 
 pub(super) const LOAD: Load = Load {
     name: "puts",

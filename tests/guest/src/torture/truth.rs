@@ -11,12 +11,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::instances::remove;
-use super::parameters::file;
 use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, set, write};
 use crate::memory::Kind;
 use crate::numa::{Whose, move_pages};
 use crate::physical::pfn_of;
 use crate::pins::Mechanism;
+use crate::subject::parameter;
 
 pub(super) const LOAD: Load = Load {
     name: "truth",
@@ -71,7 +71,7 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
         ("max_age", "0"),
         ("report_rate", "0"),
     ] {
-        set(&file(name), value)?;
+        set(&parameter(name), value)?;
     }
     // What was reported before would not be told again, if it is marked already. It may not be.
     let _ = write(format!("{DEBUGFS}/mark"), &format!("-{pfn}"));
