@@ -27,7 +27,7 @@ use kernel::bindings::{
     dentry, file, file_operations, inode, loff_t, seq_file, seq_operations, umode_t,
 };
 use kernel::error::{
-    code::{ENODEV, ENOMEM},
+    code::{EFAULT, ENODEV, ENOMEM},
     from_err_ptr, Result,
 };
 use kernel::ffi::{c_char, c_int, c_void};
@@ -305,6 +305,10 @@ impl<C: Commands> Writing<C> {
         };
         if got < 0 {
             return got as isize;
+        }
+        // Part of it could not be read: the other part is not what was meant.
+        if got as usize != taken {
+            return EFAULT.to_errno() as isize;
         }
         match C::run(&text[..got as usize]) {
             Ok(()) => len as isize,
