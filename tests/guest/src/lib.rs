@@ -5,6 +5,7 @@
 
 pub mod acts;
 pub mod files;
+pub mod fuzz;
 pub mod memory;
 pub mod nbd;
 pub mod numa;

@@ -78,13 +78,23 @@ impl Tally {
         }
     }
 
+    /// Counts an act that ended with this error, or well, as it may.
+    pub fn ended(&self, act: &'static str, error: Option<Errno>) {
+        match error {
+            None => self.did(act, 1),
+            Some(errno) => self.count_refused(act, errno),
+        }
+    }
+
+    fn count_refused(&self, act: &'static str, errno: Errno) {
+        let mut counts = self.counts.lock().unwrap();
+        let refused = &mut counts.entry(act).or_default().refused;
+        *refused.entry(errno as i32).or_default() += 1;
+    }
+
     fn refused(&self, act: &'static str, error: Error, allowed: &[Errno]) {
         match errno_of(&error) {
-            Some(errno) if allowed.contains(&errno) => {
-                let mut counts = self.counts.lock().unwrap();
-                let refused = &mut counts.entry(act).or_default().refused;
-                *refused.entry(errno as i32).or_default() += 1;
-            }
+            Some(errno) if allowed.contains(&errno) => self.count_refused(act, errno),
             _ => self.complain(format!("{act}: {error:#}")),
         }
     }
@@ -134,6 +144,36 @@ impl fmt::Display for Count {
             write!(f, ",{:?}:{times}", Errno::from_raw(errno))?;
         }
         Ok(())
+    }
+}
+
+/// What came of several loads.
+pub struct Outcome {
+    /// What must not have been; none is success.
+    pub complaints: Vec<String>,
+    /// Everything that was done.
+    pub counts: String,
+}
+
+impl Outcome {
+    /// That of these loads, when they are over.
+    pub fn of<'a>(tallies: impl Iterator<Item = &'a Tally> + Clone) -> Self {
+        Self {
+            complaints: tallies.clone().flat_map(Tally::verdict).collect(),
+            counts: tallies.map(Tally::to_string).collect(),
+        }
+    }
+
+    /// Prints it, with `more` figures: the complaints, and one line in the end. True for
+    /// success.
+    pub fn tell(&self, what: &str, more: &str) -> bool {
+        for complaint in &self.complaints {
+            println!("{what}: {complaint}");
+        }
+        let good = self.complaints.is_empty();
+        let verdict = if good { "SUCCESS" } else { "FAILURE" };
+        println!("{what}: {verdict}{}{more}", self.counts);
+        good
     }
 }
 

@@ -68,11 +68,5 @@ fn run(args: &Args) -> Result<bool> {
     let mut outcome = torture::run(Duration::from_secs(args.seconds), seed, &args.loads);
     let (complaints, memory) = torture::end(&before);
     outcome.complaints.extend(complaints);
-    for complaint in &outcome.complaints {
-        println!("torture: {complaint}");
-    }
-    let good = outcome.complaints.is_empty();
-    let verdict = if good { "SUCCESS" } else { "FAILURE" };
-    println!("torture: {verdict}{}{memory}", outcome.counts);
-    Ok(good)
+    Ok(outcome.tell("torture", &memory))
 }

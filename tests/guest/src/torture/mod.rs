@@ -39,7 +39,7 @@ pub use module::{begin, end};
 
 use crate::files::{read_some, set, write};
 use crate::subject::{DEBUGFS, EVENTS, TRACEFS};
-use crate::tally::Tally;
+use crate::tally::{Outcome, Tally};
 
 /// A kind of load.
 struct Load {
@@ -141,14 +141,6 @@ impl Worker<'_> {
     }
 }
 
-/// What came of it.
-pub struct Outcome {
-    /// What must not have been; none is success.
-    pub complaints: Vec<String>,
-    /// Everything that was done.
-    pub counts: String,
-}
-
 /// How many times as long it may take until each load has done everything once.
 const PATIENCE: u32 = 5;
 
@@ -211,11 +203,9 @@ pub fn run(duration: Duration, seed: u64, names: &[String]) -> Outcome {
             }
         }
     });
-    complaints.extend(loads.iter().flat_map(|(_, tally)| tally.verdict()));
-    Outcome {
-        complaints,
-        counts: loads.iter().map(|(_, tally)| tally.to_string()).collect(),
-    }
+    let mut outcome = Outcome::of(loads.iter().map(|(_, tally)| tally));
+    outcome.complaints.splice(0..0, complaints);
+    outcome
 }
 
 /// Leaves the processors to others: without the kernel's own threads nothing goes on.

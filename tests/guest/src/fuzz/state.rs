@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All that input can change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::Range;
+
+use anyhow::{Context, Result};
+
+use crate::subject::{DEBUGFS, EVENTS, event_file, parameter};
+
+/// The parameters that can be written, and those that can not.
+pub(super) const WRITABLE: [&str; 4] = ["reasons", "until", "max_age", "report_rate"];
+pub(super) const FIXED: [&str; 3] = ["max_marks", "depot_kib", "stack_depth"];
+
+/// Folios: the first page of each, and its pages.
+type Folios = BTreeMap<u64, u64>;
+
+/// The module's state as its files show it; or, changed by who gives input, as it has to be.
+pub(super) struct State {
+    pub(super) parameters: BTreeMap<&'static str, String>,
+    /// Whether each event is enabled, as its file says.
+    pub(super) enabled: BTreeMap<&'static str, String>,
+    /// Pages of ours that are marked: they are held, and so stay.
+    pub(super) own: BTreeSet<u64>,
+    /// Others are freed at any time.
+    pub(super) others: Folios,
+    /// Where others may have been marked.
+    pub(super) may_come: Range<u64>,
+}
+
+impl State {
+    /// As it is.
+    pub(super) fn now(ours: &[u64]) -> Result<Self> {
+        let mut others = marked()?;
+        let own = ours.iter().copied();
+        Ok(Self {
+            parameters: shown(WRITABLE.iter().chain(&FIXED).copied(), parameter)?,
+            enabled: shown(EVENTS.into_iter(), |event| event_file(event, "enable"))?,
+            own: own.filter(|pfn| others.remove(pfn).is_some()).collect(),
+            others,
+            may_come: 0..0,
+        })
+    }
+
+    /// Whether there can be marks.
+    pub(super) fn is_on(&self) -> bool {
+        self.enabled.values().any(|value| value == "1")
+    }
+
+    /// In what `now` is not as this has to be; nothing if it is.
+    pub(super) fn differences(&self, now: &Self) -> String {
+        let mut text = String::new();
+        let texts = self.parameters.iter().chain(&self.enabled);
+        for ((name, wanted), is) in texts.zip(now.parameters.values().chain(now.enabled.values())) {
+            if wanted != is {
+                text += &format!(" {name} is {is:?}, not {wanted:?};");
+            }
+        }
+        let expires = self.parameters["max_age"] != "0";
+        for pfn in self.own.difference(&now.own).filter(|_| !expires) {
+            text += &format!(" {pfn:#x} is not marked;");
+        }
+        for pfn in now.own.difference(&self.own) {
+            text += &format!(" {pfn:#x} is marked;");
+        }
+        for (first, pages) in &now.others {
+            let may_come = self.may_come.start < first + pages && *first < self.may_come.end;
+            if !may_come && !self.others.contains_key(first) {
+                text += &format!(" {first:#x} is marked;");
+            }
+        }
+        text
+    }
+}
+
+/// What each of these files says.
+fn shown(
+    names: impl Iterator<Item = &'static str>,
+    path: fn(&str) -> String,
+) -> Result<BTreeMap<&'static str, String>> {
+    names
+        .map(|name| {
+            let text = fs::read_to_string(path(name)).context(name)?;
+            Ok((name, text.trim_end_matches('\n').to_owned()))
+        })
+        .collect()
+}
+
+/// The table of what is marked.
+fn marked() -> Result<Folios> {
+    let text = fs::read_to_string(format!("{DEBUGFS}/marked")).context("marked")?;
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines
+        .map(|line| folio(line).with_context(|| line.to_owned()))
+        .collect()
+}
+
+/// `pfn=0x1 order=0 ...`
+fn folio(line: &str) -> Option<(u64, u64)> {
+    let mut words = line.split(' ');
+    let pfn = words.next()?.strip_prefix("pfn=0x")?;
+    let order: u32 = words.next()?.strip_prefix("order=")?.parse().ok()?;
+    Some((u64::from_str_radix(pfn, 16).ok()?, 1 << order))
+}
