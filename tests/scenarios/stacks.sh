@@ -62,8 +62,8 @@ plan $((4 * 4 + 10))
 
 begin
 one_context task do_init_module
-one_context softirq tasklet_action_common
-one_context hardirq irq_work_run_list
+one_context softirq handle_softirqs
+one_context hardirq irq_work_run
 one_context nmi nmi_handle
 check "no put came in the way of another" test "$(stat lost_nested)" -eq 0
 check "no stack was lost" test "$(stat lost_stacks)" -eq 0
