@@ -6,7 +6,10 @@ KERNEL ?= debug
 MINUTES ?= 10
 CYCLES ?= 1000
 
-.PHONY: module modules_install clean help demo test check test-debug torture soak
+# Where several processors come upon the same records, marks and stacks
+RACY := cma holders input lifetimes mark pins-io races storm unload
+
+.PHONY: module modules_install clean help demo test check test-debug test-races torture soak
 
 module:
 	@test -e $(KDIR)/.config || { \
@@ -22,6 +25,9 @@ demo test check: %:
 
 test-debug:
 	@scripts/run-tests --kernel debug
+
+test-races:
+	@scripts/run-tests --kernel kcsan torture=60 $(RACY)
 
 torture:
 	@scripts/run-tests --kernel $(KERNEL) torture=$$(($(MINUTES) * 60))
@@ -42,6 +48,7 @@ help:
 	@echo '  make test                      all tests, on the host and in QEMU; which holders were named'
 	@echo '  make check                     formatting and lint'
 	@echo '  make test-debug                all scenarios on a debug kernel (KASAN, lockdep, kmemleak...): an hour'
-	@echo '  make torture MINUTES=N         everything at once, for N minutes (10), on the debug kernel (KERNEL=lab: the other)'
+	@echo '  make test-races                torture and some scenarios on a kernel with KCSAN: data races of the module'\''s'
+	@echo '  make torture MINUTES=N         everything at once, for N minutes (10), on the debug kernel (KERNEL=lab, kcsan: others)'
 	@echo '  make soak CYCLES=N             loaded, used and unloaded N times (1000): does memory grow?'
 	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, bad, or a scenario of tests/scenarios/'

@@ -12,9 +12,10 @@ CMA=$(echo /sys/kernel/debug/cma/*)
 PIPE=page_cache_pipe_buf_release
 URING='io_buffer_unmap|(__)?io_sqe_buffers_unregister'
 
-# How many times slower than the lab's this kernel is: the debug kernel has kmemleak
+# How many times slower than the lab's this kernel is: the debug kernel has kmemleak, that
+# of the name kcsan
 PATIENCE=1
-[ ! -e /sys/kernel/debug/kmemleak ] || PATIENCE=8
+[ ! -e /sys/kernel/debug/kmemleak ] && [ ! -e /sys/kernel/debug/kcsan ] || PATIENCE=8
 
 planned=0 done=0 failed=0
 

@@ -221,7 +221,8 @@ fn has_kmemleak() -> bool {
     Path::new("/sys/kernel/debug/kmemleak").exists()
 }
 
-/// So many seconds of the lab kernel's; the debug kernel is much slower.
+/// So many seconds of the lab kernel's; those that look for bugs are much slower.
 fn patience(seconds: u64) -> Duration {
-    Duration::from_secs(seconds * if has_kmemleak() { 8 } else { 1 })
+    let is_slow = has_kmemleak() || Path::new("/sys/kernel/debug/kcsan").exists();
+    Duration::from_secs(seconds * if is_slow { 8 } else { 1 })
 }
