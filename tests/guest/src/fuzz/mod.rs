@@ -18,6 +18,7 @@ mod tables;
 
 use std::fmt::Debug;
 use std::fs::File;
+use std::iter::repeat_n;
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, ensure};
@@ -39,7 +40,7 @@ const PAGES: usize = 48;
 /// A way to give input.
 struct Target {
     /// How many times out of all that it is chosen.
-    weight: u32,
+    weight: usize,
     tally: Tally,
     fuzz: fn(&mut Fuzz, &Tally) -> Result<()>,
 }
@@ -143,17 +144,13 @@ pub fn run(rounds: u64, seed: u64) -> Result<Outcome> {
         tables::target(),
         events::target(),
     ];
-    let sum = targets.iter().map(|target| target.weight).sum();
+    let by_weight: Vec<_> = targets
+        .iter()
+        .flat_map(|target| repeat_n(target, target.weight))
+        .collect();
     for _ in 0..rounds {
-        let mut drawn = fuzz.rng.u32(0..sum);
-        let target = targets.iter().find(|target| {
-            let found = drawn < target.weight;
-            drawn = drawn.wrapping_sub(target.weight);
-            found
-        });
-        if let Some(target) = target {
-            (target.fuzz)(&mut fuzz, &target.tally)?;
-        }
+        let target = by_weight[fuzz.rng.usize(0..by_weight.len())];
+        (target.fuzz)(&mut fuzz, &target.tally)?;
     }
     // What was on is on, and what it holds it gives back.
     set(&format!("{TRACEFS}/events/page_pin_owner/enable"), "0")?;
