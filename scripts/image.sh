@@ -26,7 +26,7 @@ stale() {
 	local image=$images/$1 now
 	shift
 
-	now=$(stat -L -c '%n %s %Y' "$@" "$0" "${BASH_SOURCE[0]}")
+	now=$(stat -L -c '%n %s %Y' "$@" "$top/scripts/${0##*/}" "$top/scripts/image.sh")
 	[ -e "$image" ] && [ "$now" = "$(cat "$image.of" 2>/dev/null)" ] && return 1
 	rm -f "$image"
 	echo "$now" >"$image.of"

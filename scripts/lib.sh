@@ -46,6 +46,20 @@ toolchain_of() {
 	echo "LIBCLANG_PATH=/usr/lib/llvm-$clang_version/lib"
 }
 
+# source_version: of the test kernels' source
+source_version() {
+	dpkg-query -W -f '${Version}\n' linux-source-6.12 2>/dev/null ||
+		sha256sum "$kernel_tarball" | cut -c 1-12
+}
+
+# source_dir: where it is unpacked
+source_dir() {
+	local version
+
+	version=$(source_version)
+	echo "$cache/linux-source-6.12-${version//[^a-zA-Z0-9.+-]/_}"
+}
+
 # qemu_major PROGRAM: its major version, 0 if it is not there
 qemu_major() {
 	("$1" --version 2>/dev/null || echo QEMU 0) | sed -n '1s/[^0-9]*\([0-9]*\).*/\1/p'
