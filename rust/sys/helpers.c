@@ -43,6 +43,22 @@ u64 ppo_memmap_start(void)
 	return (unsigned long)pfn_to_page(0);
 }
 
+/*
+ * The folio of @page; NULL if nothing can be said of it. Nobody keeps memory from
+ * going offline meanwhile, and then its struct pages may be filled with ones
+ * (page_init_poison()), which page_folio() would make a pointer of.
+ */
+static struct folio *page_folio_racy(struct page *page)
+{
+	unsigned long head = READ_ONCE(page->compound_head);
+	struct folio *folio;
+
+	if (head == PAGE_POISON_PATTERN)
+		return NULL;
+	folio = (struct folio *)(head & 1 ? head - 1 : (unsigned long)page);
+	return PagePoisoned(&folio->page) ? NULL : folio;
+}
+
 static unsigned int folio_order_racy(const struct folio *folio)
 {
 	unsigned int order;
@@ -193,7 +209,11 @@ struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what)
 			*pfn += order <= MAX_PAGE_ORDER ? 1UL << order : 1;
 			continue;
 		}
-		folio = page_folio(page);
+		folio = page_folio_racy(page);
+		if (!folio) {
+			(*pfn)++;
+			continue;
+		}
 		ppo_folio_read(&folio->page, &f);
 		next = f.pfn + (1UL << f.order);
 		*pfn = max(next, *pfn + 1);
@@ -202,7 +222,7 @@ struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what)
 			continue;
 		/* Now it stays; was it still this one, and still held? */
 		ppo_folio_read(&folio->page, &f);
-		if (page_folio(page) == folio && f.count - 1 > f.expected)
+		if (page_folio_racy(page) == folio && f.count - 1 > f.expected)
 			return &folio->page;
 		folio_put(folio);
 	}
@@ -225,10 +245,10 @@ struct page *ppo_folio_get(u64 pfn)
 
 	if (!page)
 		return NULL;
-	folio = page_folio(page);
-	if (!folio_try_get(folio))
+	folio = page_folio_racy(page);
+	if (!folio || !folio_try_get(folio))
 		return NULL;
-	if (page_folio(page) == folio)
+	if (page_folio_racy(page) == folio)
 		return &folio->page;
 	folio_put(folio);
 	return NULL;
