@@ -3,7 +3,10 @@
 #
 # Everything at once, for $1 seconds, with the seed $2 to have a run again: ppo-torture
 # judges itself. Arguments after them: only these of its loads.
-# vm: --parallel --smp 4 --nodes 2 --mem 2048 --append "cma=128M movablecore=768M"
+#
+# vm_debug=-: the kernel's own compaction may be looking at a block while it goes offline,
+# and with DEBUG_VM oopses on the struct pages that are poisoned then.
+# vm: --parallel --smp 4 --nodes 2 --mem 2048 --append "cma=128M movablecore=768M vm_debug=-"
 # vm: --timeout 400
 # shellcheck shell=dash source-path=SCRIPTDIR
 
