@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Input near to what is accepted and far from it, $1 times (1500), with the seed $2 to have
+# Input near to what is accepted and far from it, $1 times (1500, or 500), with the seed $2 to have
 # a run again, in every file and parameter of the module: ppo-fuzz judges itself.
 # debug: quick
 # vm: --timeout 240
@@ -9,7 +9,7 @@
 
 . ./lib.sh
 
-ROUNDS=${1:-1500}
+ROUNDS=${1:-$((PATIENCE > 1 ? 500 : 1500))}
 
 plan 4
 ppo-fuzz --rounds "$ROUNDS" ${2:+--seed "$2"} >/tmp/fuzz 2>&1

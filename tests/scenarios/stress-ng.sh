@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# stress-ng's stressors of memory and migration, each group of them for $1 seconds (2),
+# stress-ng's stressors of memory and migration, each group of them for $1 seconds (1),
 # end in success without and with the module, while pages fail to move all the time.
 # vm: --selftests --parallel --nodes 2 --mem 1536 --append "cma=0 movablecore=512M"
 # vm: --timeout 400
@@ -10,7 +10,7 @@
 . ./lib.sh
 . ./lib/alike.sh
 
-SECONDS_=${1:-2}
+SECONDS_=${1:-1}
 
 # Processors, stressors. numa ends only after some 100 000 migrations, each of which has to
 # tell the other processors.
