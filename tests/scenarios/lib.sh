@@ -233,7 +233,9 @@ event() {
 
 # put_by TASK PFN: a task of this name gave back a reference, says the trace
 put_by() {
-	event page_pin_owner_put "$2" | grep -q "^ *$1-[0-9]"
+	event page_pin_owner_put "$2" >/tmp/puts
+	tail -n 20 /tmp/puts
+	grep -q "^ *$1-[0-9]" /tmp/puts
 }
 
 # field NAME: its value in a line of an event

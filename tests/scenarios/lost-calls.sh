@@ -27,7 +27,7 @@ a_holder_is_named() {
 	! path_move_pages || give_up "a pinned page should not move"
 	event report_page_pinners "$pfn" || named=0
 	release
-	put_by ppo-pin "$pfn" || named=0
+	put_by ppo-pin "$pfn" >/dev/null || named=0
 	unhold
 	[ "$named" -eq 1 ]
 }
