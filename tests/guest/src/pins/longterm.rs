@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
@@ -37,19 +38,32 @@ pub enum Speed {
 nix::ioctl_write_ptr!(pin_longterm_test_start, b'g', 7, PinLongtermTest);
 nix::ioctl_none!(pin_longterm_test_stop, b'g', 8);
 
+/// gup_test's file, which stays open as long as this program runs: its release gives up the
+/// pin there is, whoever took it, without gup_test's lock. A child that has not got to its
+/// exec yet would do that when it closes the file of an earlier pin, and free the array of
+/// one that is just being taken.
+fn gup_test() -> Result<&'static File> {
+    static FILE: OnceLock<File> = OnceLock::new();
+    if let Some(file) = FILE.get() {
+        return Ok(file);
+    }
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(GUP_TEST)
+        .with_context(|| format!("cannot open {GUP_TEST}"))?;
+    Ok(FILE.get_or_init(|| file))
+}
+
 /// The one pin gup_test can hold at a time.
 pub struct GupTest {
-    file: File,
+    file: &'static File,
 }
 
 impl GupTest {
     /// Has gup_test pin the pages.
     pub fn pin(memory: &Mapping, speed: Speed) -> Result<Self> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(GUP_TEST)
-            .with_context(|| format!("cannot open {GUP_TEST}"))?;
+        let file = gup_test()?;
         let request = PinLongtermTest {
             addr: memory.address() as u64,
             size: memory.len() as u64,
