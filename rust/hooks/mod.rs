@@ -291,19 +291,22 @@ pub(crate) fn reading<R>(reader: impl FnOnce() -> R) -> R {
     reader()
 }
 
-/// Calls of watched functions that were not seen. May sleep.
-pub(crate) fn missed() -> usize {
-    let attached = ATTACHED.lock();
-    attached.missed
-        + attached
-            .hooks
-            .as_ref()
-            .map_or(0, |hooks| hooks.functions.missed())
+/// How the hooks are.
+pub(crate) struct Watch {
+    /// They are attached.
+    pub(crate) is_on: bool,
+    /// Calls of watched functions that were not seen.
+    pub(crate) missed: usize,
 }
 
-/// True if hooks are attached. May sleep.
-pub(crate) fn is_attached() -> bool {
-    ATTACHED.lock().hooks.is_some()
+/// As [`reading`], while the hooks stay as they are, too. May sleep.
+pub(crate) fn reading_all<R>(reader: impl FnOnce(Watch) -> R) -> R {
+    let attached = ATTACHED.lock();
+    let missed = |hooks: &Hooks| hooks.functions.missed();
+    reader(Watch {
+        is_on: attached.hooks.is_some(),
+        missed: attached.missed + attached.hooks.as_ref().map_or(0, missed),
+    })
 }
 
 /// Runs `reader` as [`reading`] does, while hooks are attached and so marks can be made. May sleep.
@@ -375,7 +378,7 @@ fn expire(max_age: u64) {
 /// Folios may be too old by now. May sleep.
 pub(crate) fn max_age_changed() {
     // Not when it is given at load: nobody would stop the work if loading failed.
-    if params::max_age().is_some() && is_attached() {
+    if params::max_age().is_some() && reading_all(|watch| watch.is_on) {
         sys::deferred::kick();
     }
 }
