@@ -58,18 +58,40 @@ attach_failing() {
 	echo "# up to now $refused refused, $survived enabled"
 }
 
+# was_refused HOOK: the log says so
+was_refused() {
+	dmesg | grep -q "page_pin_owner: cannot attach to $1, error -12; the event stays off"
+}
+
+HOOKS="mm_page_free
+page_ref_mod\*
+memory_failure_event
+mm_compaction_isolate_migratepages
+mm_migrate_pages
+migrate_pages() and other functions"
+
+all_were_refused() {
+	echo "$HOOKS" | while read -r hook; do
+		was_refused "$hook" || return 1
+	done
+}
+
 # The first time it also makes the pools for stacks, without which it can do: they
-# are there for good then, and the second time all depends on the hooks.
+# are there for good then, and the second time all depends on the hooks. Which allocation
+# is the nth is not the same each time, less so on the debug kernel.
 attach_failing
 attach_failing
+for _ in 3 4 5 6 7 8; do
+	all_were_refused || attach_failing
+done
 check "every allocation was made to fail in turn" test "$left" -gt 0
 check "stacks that find no room do not refuse the event" test $survived -gt 10
 check "never are some hooks attached and others not" test $half -eq 0
-for hook in mm_page_free 'page_ref_mod\*' memory_failure_event mm_compaction_isolate_migratepages \
-	mm_migrate_pages 'migrate_pages() and other functions'; do
-	check "$hook was refused and the log says so" sh -c \
-		"dmesg | grep -q 'page_pin_owner: cannot attach to $hook, error -12; the event stays off'"
-done
+while read -r hook; do
+	check "$hook was refused and the log says so" was_refused "$hook"
+done <<END
+$HOOKS
+END
 arm
 hold --memory shmem --by vmsplice
 cma_alloc_all 2>/dev/null
