@@ -38,12 +38,14 @@ echo 8192 >"$T/buffer_size_kb"
 mount_files nbd
 hold --memory file --by writeback --node 1 --pages $TASKS
 echo 1 >/proc/sys/vm/drop_caches
-pages=$PFNS
+# One page behind the other
+address=$(address "${PFNS%% *}")
 arm
 movers=
-for pfn in $pages; do
-	ppo-move-page "$HOLDER" "$(address "$pfn")" 0 >/dev/null 2>&1 &
+for _ in $PFNS; do
+	ppo-move-page "$HOLDER" "$address" 0 >/dev/null 2>&1 &
 	movers="$movers $!"
+	address=$((address + 4096))
 done
 check "the calls that could not be watched are counted" \
 	wait_for 60 lost $((TASKS - WATCHED))
