@@ -18,7 +18,7 @@ check "the page is marked" test "$pfn" = "${PFNS%% *}"
 dd if=/sys/kernel/debug/page_owner bs=4096 count=1 iflag=skip_bytes skip=$((pfn)) \
 	>/tmp/owner 2>/dev/null
 check_grep "page_owner has its allocation" "^PFN $pfn " /tmp/owner
-check_grep "with the stack" "^ shmem_alloc_folio\+" /tmp/owner
+check_grep "with the stack" "^ shmem_(alloc|get)[a-z_]*\+" /tmp/owner
 release
 unhold
 disarm
