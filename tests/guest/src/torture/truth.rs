@@ -75,19 +75,20 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
     }
     // What was reported before would not be told again, if it is marked already. It may not be.
     let _ = write(format!("{DEBUGFS}/mark"), &format!("-{pfn}"));
-    // The story from there on
-    let trace = || -> Result<String> {
-        let text = fs::read_to_string(format!("{instance}/trace")).context("trace")?;
-        let ended = text.rfind("page_pin_owner_free: ").unwrap_or(0);
-        Ok(text[ended..].to_owned())
-    };
+    let trace = || fs::read_to_string(format!("{instance}/trace")).context("trace");
     // The thread's name and number
     let us = format!("truth-{}", nix::unistd::gettid());
     let report = format!("report_page_pinners: pfn={pfn:#x} ");
     let mut tries = 0;
-    // Another task may have tried to move it just before us, and failed.
-    while !has(&trace()?, &[&report]) {
-        ensure!(tries < TRIES, "no report of page {pfn:#x}:\n{}", trace()?);
+    // The story that is not over. Another task may have tried to move the page just before us,
+    // and failed.
+    let begin = loop {
+        let text = trace()?;
+        let begin = text.rfind("page_pin_owner_free: ").unwrap_or(0);
+        if has(&text[begin..], &[&report]) {
+            break begin;
+        }
+        ensure!(tries < TRIES, "no report of page {pfn:#x}:\n{text}");
         tries += 1;
         for node in 0..2 {
             let mut status = [0];
@@ -98,13 +99,15 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
             ensure!(now == pfn, "a pinned page has moved");
         }
         thread::sleep(Duration::from_millis(1));
-    }
+    };
     worker.tally.did("reported", 1);
     pin.release()?;
+    // It may have been moved since, and the story be over.
     let put = format!("page_pin_owner_put: pfn={pfn:#x} ");
     let text = trace()?;
     ensure!(
-        has(&text, &[&us, &put, " refs=1 "]),
+        text.get(begin..)
+            .is_some_and(|story| has(story, &[&us, &put, " refs=1 "])),
         "no put of page {pfn:#x} by {us}:\n{text}"
     );
     worker.tally.did("put", 1);
