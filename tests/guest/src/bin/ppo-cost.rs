@@ -1,36 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a put costs: gup_test's loop over the pages of a mapping, timed by the
-//! kernel. Under QEMU's -icount a nanosecond of the guest is an instruction.
+//! What it costs to let go of a page, in nanoseconds per page. Under QEMU's -icount a
+//! nanosecond of the guest is an instruction.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use ppo_guest::memory::{Kind, PAGE_SIZE};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use ppo_guest::memory::{Kind, Mapping, PAGE_SIZE};
+use ppo_guest::subject::DEBUGFS;
 
 const GUP_TEST: &str = "/sys/kernel/debug/gup_test";
 
-/// Print the time of a put in nanoseconds per page, the least of some runs.
+/// Print the time that something takes, in nanoseconds per page, the least of some runs.
 #[derive(Parser)]
 struct Arguments {
-    /// Which kind of reference is taken and put
-    reference: Reference,
-    /// Memory to go through, in MiB; gup_test tells whole microseconds only
+    /// What is done, one line of output for each
+    #[arg(required = true)]
+    what: Vec<What>,
+    /// Memory to do it with, in MiB; gup_test tells whole microseconds only
     #[arg(long, default_value_t = 128)]
     mib: usize,
     /// How often
     #[arg(long, default_value_t = 5)]
     runs: u32,
+    /// Have the module mark the pages first
+    #[arg(long)]
+    marked: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Reference {
-    /// FOLL_GET, given back by put_page()
+enum What {
+    /// put_page() of a reference by FOLL_GET, in gup_test's loop
     Get,
-    /// FOLL_PIN, given back by unpin_user_page()
+    /// unpin_user_page() of one by FOLL_PIN, there too
     Pin,
+    /// fork() of a process with that memory, and the exit of the child
+    Fork,
+    /// The first access to a page
+    Touch,
+    /// munmap()
+    Unmap,
 }
 
 /// `struct gup_test` of mm/gup_test.h.
@@ -58,32 +72,76 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let pages = (arguments.mib << 20) / PAGE_SIZE;
     ensure!(pages > 0 && arguments.runs > 0, "nothing to measure");
-    let memory = Kind::Anon.map(pages)?;
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(GUP_TEST)
-        .with_context(|| format!("cannot open {GUP_TEST}"))?;
 
-    let mut least = u64::MAX;
-    for _ in 0..arguments.runs {
+    for &what in &arguments.what {
+        let mut least = u64::MAX;
+        for _ in 0..arguments.runs {
+            least = least.min(what.nanoseconds(pages, arguments.marked)?);
+        }
+        println!("{:.1}", least as f64 / pages as f64);
+    }
+    Ok(())
+}
+
+impl What {
+    /// How long it takes with so many pages.
+    fn nanoseconds(self, pages: usize, marked: bool) -> Result<u64> {
+        let began = Instant::now();
+        let memory = Kind::Anon.map(pages)?;
+        let touched = began.elapsed();
+        if marked {
+            let file = format!("{DEBUGFS}/mark");
+            for pfn in memory.pfns()? {
+                fs::write(&file, pfn.to_string()).with_context(|| file.clone())?;
+            }
+        }
+        let took = match self {
+            Self::Get | Self::Pin => return self.gup_test(&memory),
+            Self::Touch => touched,
+            Self::Fork => {
+                let began = Instant::now();
+                // SAFETY: there is only this one thread.
+                match unsafe { fork() }.context("fork")? {
+                    // SAFETY: does nothing but end the process.
+                    ForkResult::Child => unsafe { libc::_exit(0) },
+                    ForkResult::Parent { child } => {
+                        let status = waitpid(child, None).context("waitpid")?;
+                        ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
+                    }
+                }
+                began.elapsed()
+            }
+            Self::Unmap => {
+                let began = Instant::now();
+                drop(memory);
+                began.elapsed()
+            }
+        };
+        Ok(took.as_nanos().try_into()?)
+    }
+
+    /// How long gup_test says it took to put what it had taken.
+    fn gup_test(self, memory: &Mapping) -> Result<u64> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(GUP_TEST)
+            .with_context(|| format!("cannot open {GUP_TEST}"))?;
         let mut test = GupTest {
             addr: memory.address() as u64,
             size: memory.len() as u64,
-            nr_pages_per_call: pages.try_into()?,
+            nr_pages_per_call: (memory.len() / PAGE_SIZE).try_into()?,
             ..GupTest::default()
         };
         // SAFETY: the argument is of the type these ioctls read and write, and the
         // memory it names stays mapped.
         unsafe {
-            match arguments.reference {
-                Reference::Get => gup_fast_benchmark(file.as_raw_fd(), &mut test),
-                Reference::Pin => pin_fast_benchmark(file.as_raw_fd(), &mut test),
+            match self {
+                Self::Pin => pin_fast_benchmark(file.as_raw_fd(), &mut test),
+                _ => gup_fast_benchmark(file.as_raw_fd(), &mut test),
             }
         }
         .context("gup_test")?;
-        least = least.min(test.put_delta_usec);
+        Ok(test.put_delta_usec * 1000)
     }
-    println!("{:.1}", least as f64 * 1000.0 / pages as f64);
-    Ok(())
 }
