@@ -9,7 +9,7 @@ CYCLES ?= 1000
 # Where several processors come upon the same records, marks and stacks
 RACY := cma holders input lifetimes mark pins-io races storm unload
 
-.PHONY: module modules_install clean help demo test check test-debug test-races torture soak
+.PHONY: module modules_install clean help demo test check test-debug test-races torture soak bench
 
 module:
 	@test -e $(KDIR)/.config || { \
@@ -20,7 +20,7 @@ modules_install clean:
 	$(if $(filter clean,$@),rm -rf build)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
 
-demo test check: %:
+demo test check bench: %:
 	@scripts/$(if $(filter test,$*),run-tests,$*)
 
 test-debug:
@@ -50,5 +50,6 @@ help:
 	@echo '  make test-debug                all scenarios on a debug kernel (KASAN, lockdep, kmemleak...): an hour'
 	@echo '  make test-races                torture and some scenarios on a kernel with KCSAN: data races of the module'\''s'
 	@echo '  make torture MINUTES=N         everything at once, for N minutes (10), on the debug kernel (KERNEL=lab, kcsan: others)'
+	@echo '  make bench                     instructions of a guest, beside what else one could use, in tables'
 	@echo '  make soak CYCLES=N             loaded, used and unloaded N times (1000): does memory grow?'
 	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, bad, or a scenario of tests/scenarios/'

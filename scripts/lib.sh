@@ -31,7 +31,7 @@ export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=ppo KBUILD_BUILD_HOST
 # compiler_of KIND: the compiler of a test kernel of that kind
 compiler_of() {
 	case $1 in
-	lab) echo gcc ;;
+	lab | noref) echo gcc ;;
 	*) echo "clang-$clang_version" ;;
 	esac
 }
@@ -39,7 +39,7 @@ compiler_of() {
 # toolchain_of KIND: the arguments make needs for a test kernel of that kind, and for a
 # module for it, one to a line
 toolchain_of() {
-	[ "$1" != lab ] || return 0
+	[ "$(compiler_of "$1")" != gcc ] || return 0
 	# Debian's ccache has no link for it.
 	echo "CC=ccache $(compiler_of "$1")"
 	# bindgen has to understand what the compiler does.

@@ -42,6 +42,9 @@ struct Args {
     /// On which NUMA node they are when they are pinned
     #[arg(long)]
     node: Option<u32>,
+    /// Wherever they are: they need not be in CMA areas
+    #[arg(long)]
+    anywhere: bool,
     /// Do not say which
     #[arg(long)]
     quiet: bool,
@@ -61,7 +64,10 @@ fn run(args: &Args) -> Result<()> {
     if args.node.is_some() {
         allocate_on(args.node)?;
     }
-    let mut memory = args.memory.map_in_cma(args.pages)?;
+    let mut memory = match args.anywhere {
+        true => args.memory.map(args.pages),
+        false => args.memory.map_in_cma(args.pages),
+    }?;
     if args.node.is_some() {
         // A page may leave its node then, and pinning takes memory from anywhere.
         allocate_on(None)?;

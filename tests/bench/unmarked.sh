@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# unmarked.sh [ROW]: what it costs to let go of a page that is not marked. With ROW, a name,
+# on this kernel as it is; else without and with the module, in each of its states, and
+# with what else one could use.
+# shellcheck shell=dash source-path=SCRIPTDIR/../scenarios
+
+. ./lib.sh
+
+# row NAME: a row of the table
+row() {
+	ppo-cost get pin fork unmap touch >/tmp/costs || give_up "ppo-cost fails"
+	# shellcheck disable=SC2046 # numbers
+	echo "# bench unmarked: $1:" $(cat /tmp/costs)
+}
+
+# Folios of one page each
+echo never >/sys/kernel/mm/transparent_hugepage/enabled
+plan 1
+if [ $# -gt 0 ]; then
+	row "$1"
+	check "measured" true
+	finish
+fi
+
+# Who holds them goes on: this has its input open.
+hold --memory shmem --by none --pages 10000 --anywhere
+many=$PFNS
+sleep 100000 &
+sleeper=$!
+
+row "nothing on"
+echo 'pfn == 0xffffffffffff' >"$T/events/page_ref/filter"
+echo 1 >"$T/events/page_ref/page_ref_mod_and_test/enable"
+row "page_ref event, filter that matches nothing"
+echo 0 >"$T/events/page_ref/enable"
+
+rm -f /tmp/bpf.in
+mkfifo /tmp/bpf.in
+ppo-bpf /put.bpf.o </tmp/bpf.in >/tmp/bpf.out 2>&1 &
+exec 8>/tmp/bpf.in
+wait_for 20 grep -q . /tmp/bpf.out
+grep -q attached /tmp/bpf.out || give_up "$(cat /tmp/bpf.out)"
+row "BPF program, look-up in a hash"
+exec 8>&-
+wait $!
+
+load report_rate=0 || give_up "the module does not load"
+row "loaded, events off"
+arm
+row "events on, nothing marked"
+hold --memory shmem --by vmsplice
+! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
+[ "$(stat marks)" -eq 1 ] || give_up "$(stat marks) marks"
+row "one folio marked elsewhere"
+release
+unhold
+for pfn in $many; do
+	echo "$pfn" 2>/dev/null >"$D/mark"
+done
+# The allocation has moved some.
+[ "$(stat marks)" -ge 9900 ] || give_up "$(stat marks) marks"
+row "10 000 folios marked elsewhere"
+kill "$sleeper"
+disarm
+check "no mark, stack or put was lost" no_losses
+finish
