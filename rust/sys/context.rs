@@ -96,7 +96,7 @@ impl Context {
         without(hooks, self.unwind())
     }
 
-    /// The stack that [`Context::caller_stack`] has just given has that handle, not 0, for ever.
+    /// The stack that [`Context::caller_stack`] has just given has that handle for ever; 0: none.
     pub(crate) fn remember(&mut self, handle: u32) {
         // SAFETY: We hold the context.
         unsafe { bindings::ppo_stack_remember(self.0.as_ptr(), handle) };
