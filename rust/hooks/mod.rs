@@ -48,12 +48,12 @@ pub(crate) mod stats;
 
 use crate::events;
 use crate::store::depot::Handle;
-use crate::store::invariant::{broken, hold, Invariant};
+use crate::store::invariant::broken;
 use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Record, Task};
 use crate::store::{Depot, Limit, PageExt};
-use crate::sys::context::{Context, Occupied, Stack, Text};
+use crate::sys::context::{Context, Occupied};
 use crate::sys::{
     self,
     folio::{Page, State},
@@ -407,34 +407,6 @@ fn record() -> Option<Context> {
     }
 }
 
-/// The stack with that handle, once more; `None` if it is not in the depot. Context: any.
-fn again(handle: u32) -> Option<Handle> {
-    let stack = DEPOT.get(Handle(handle))?;
-    stack.hit();
-    Some(stack.handle)
-}
-
-/// The stack that led here, without the functions in `hooks`. Context: any.
-fn caller_stack(context: &mut Context, hooks: &[Text]) -> Handle {
-    match context.caller_stack(hooks) {
-        Stack::Known(handle) => {
-            if cfg!(debug_assertions) {
-                let is_same = DEPOT.get(Handle(handle)).is_some_and(|stack| {
-                    let unwound = context.caller_frames(hooks);
-                    stack.frames().eq(unwound.iter().copied())
-                });
-                hold(is_same, Invariant::Memo);
-            }
-            again(handle).unwrap_or(Handle::LOST)
-        }
-        Stack::New(frames) => {
-            let handle = DEPOT.save(frames);
-            context.remember(handle.0);
-            handle
-        }
-    }
-}
-
 /// A failed attempt of the kernel to move folios: what all of them have in common.
 struct Attempt {
     reason: Reason,
@@ -459,8 +431,14 @@ impl Attempt {
     }
 
     /// One that is under way: its stack is the current one, without the functions in `hooks`.
-    fn here(context: &mut Context, reason: Reason, stage: Stage, err: i32, hooks: &[Text]) -> Self {
-        let stack = caller_stack(context, hooks);
+    fn here(
+        context: &mut Context,
+        reason: Reason,
+        stage: Stage,
+        err: i32,
+        hooks: &[sys::context::Text],
+    ) -> Self {
+        let stack = DEPOT.save(context.caller_stack(hooks));
         Self::with(reason, stage, err, stack)
     }
 

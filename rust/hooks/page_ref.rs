@@ -8,7 +8,7 @@
 //! For a page that is not marked this costs two loads and no store.
 
 use super::stats::{self, Loss};
-use super::{caller_stack, end_of, kick_if_needed, putback, record, DEPOT, MARKS};
+use super::{end_of, kick_if_needed, putback, record, DEPOT, MARKS};
 use crate::events;
 use crate::store::depot::Put;
 use crate::store::invariant::broken;
@@ -126,7 +126,9 @@ fn put(page: Page, v: c_int, last: bool) {
         let refs = v.unsigned_abs();
         let age = sys::now().saturating_sub(marked.first());
         let task = context::task();
-        let stack = putback::stack_of_put().unwrap_or_else(|| caller_stack(&mut context, &FRAMES));
+        let stack = putback::stack_of_put(&mut context, |context| {
+            DEPOT.save(context.caller_stack(&FRAMES))
+        });
         let is_first = marked.put(refs, stack.0, &task);
         stats::PUTS.count();
         match DEPOT.get(stack) {
