@@ -5,10 +5,9 @@
 # judges itself. Arguments after them: only these of its loads.
 #
 # vm_debug=-: the kernel's own compaction may be looking at a block while it goes offline,
-# and with DEBUG_VM oopses on the struct pages that are poisoned then. The host has fewer
-# processors than the guest: one that holds a spinlock may not run for long.
-# vm: --parallel --smp 4 --nodes 2 --mem 2048 --timeout 400
-# vm: --append "cma=128M movablecore=768M vm_debug=- rcupdate.rcu_cpu_stall_timeout=120"
+# and with DEBUG_VM oopses on the struct pages that are poisoned then.
+# vm: --parallel --smp 4 --nodes 2 --mem 2048 --append "cma=128M movablecore=768M vm_debug=-"
+# vm: --timeout 400
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
