@@ -12,7 +12,6 @@ plan $((20 * CASE + 1))
 load || give_up "the module does not load"
 setup_cgroups
 setup_damon
-echo 1 >/proc/sys/kernel/numa_balancing
 settle
 
 reason_case compact shmem
@@ -26,6 +25,8 @@ for path in offline move_pages migrate_pages cpuset mbind demotion damon; do
 		reason_case $path $memory
 	done
 done
+# Not before: it moves pages of anybody, which counts as much as those that others move.
+echo 1 >/proc/sys/kernel/numa_balancing
 for memory in shmem anon; do
 	if numa_balances $memory >/dev/null 2>&1; then
 		reason_case numa_balancing $memory

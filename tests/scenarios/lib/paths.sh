@@ -297,7 +297,7 @@ damon() {
 	# It passes over what is not yet on a list of the LRU again.
 	wait_for 1 migrations_since "$before" || {
 		echo 1 >/proc/sys/vm/drop_caches
-		wait_for 5 migrations_since "$before"
+		wait_for 1 migrations_since "$before"
 	}
 	echo off >$DAMON/0/state
 }
