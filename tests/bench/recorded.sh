@@ -11,7 +11,7 @@ row() {
 	local name=$1
 	shift
 
-	ppo-cost get pin fork unmap --mib 16 "$@" >/tmp/costs || give_up "ppo-cost fails"
+	check "$name" sh -c "ppo-cost get pin fork unmap --mib 16 $* >/tmp/costs"
 	# shellcheck disable=SC2046 # numbers
 	echo "# bench recorded: $name:" $(cat /tmp/costs)
 }
@@ -25,7 +25,7 @@ page_ref() {
 
 # Folios of one page each
 echo never >/sys/kernel/mm/transparent_hugepage/enabled
-plan 1
+plan 6
 echo 1000 >"$T/buffer_size_kb"
 page_ref "page_ref event"
 echo 1 >"$T/options/stacktrace"

@@ -3,7 +3,7 @@
 //! What it costs to let go of a page, in nanoseconds per page. Under QEMU's -icount a
 //! nanosecond of the guest is an instruction.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
@@ -12,9 +12,8 @@ use clap::{Parser, ValueEnum};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use ppo_guest::memory::{Kind, Mapping, PAGE_SIZE};
+use ppo_guest::pins::gup_test;
 use ppo_guest::subject::DEBUGFS;
-
-const GUP_TEST: &str = "/sys/kernel/debug/gup_test";
 
 /// Print the time that something takes, in nanoseconds per page, the least of some runs.
 #[derive(Parser)]
@@ -122,11 +121,7 @@ impl What {
 
     /// How long gup_test says it took to put what it had taken.
     fn gup_test(self, memory: &Mapping) -> Result<u64> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(GUP_TEST)
-            .with_context(|| format!("cannot open {GUP_TEST}"))?;
+        let file = gup_test()?;
         let mut test = GupTest {
             addr: memory.address() as u64,
             size: memory.len() as u64,

@@ -42,7 +42,7 @@ nix::ioctl_none!(pin_longterm_test_stop, b'g', 8);
 /// pin there is, whoever took it, without gup_test's lock. A child that has not got to its
 /// exec yet would do that when it closes the file of an earlier pin, and free the array of
 /// one that is just being taken.
-fn gup_test() -> Result<&'static File> {
+pub fn gup_test() -> Result<&'static File> {
     static FILE: OnceLock<File> = OnceLock::new();
     if let Some(file) = FILE.get() {
         return Ok(file);

@@ -23,6 +23,8 @@ mod zerocopy;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub use longterm::gup_test;
+
 use crate::memory::Mapping;
 
 /// References held on the pages of a mapping.
