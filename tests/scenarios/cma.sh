@@ -61,7 +61,7 @@ one_case() {
 	check_grep "$name: the free ends the story" "puts=[1-9][0-9]* age_us=[1-9][0-9]* cause=freed" \
 		/tmp/frees
 	check "$name: no longer marked" fails grep -q "^pfn=$pfn " "$D/marked"
-	check "$name: the allocation succeeds now" cma_alloc_all
+	succeeds_now "$name: the allocation" cma_alloc_all
 	disarm
 }
 

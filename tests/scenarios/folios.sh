@@ -75,6 +75,8 @@ one_case() {
 
 	prepare "$kind"
 	hold --memory "$kind" --by "$by" --pages "$pages" --first "$first" --count "$count"
+	# ksmd holds a page for as long as it looks at it.
+	echo 0 >/sys/kernel/mm/ksm/run
 	pfn=${PFNS%% *}
 	head=$(head_of "$pfn" "$order")
 	arm
@@ -95,7 +97,7 @@ one_case() {
 		test "$(event page_pin_owner_put "$head" | grep -cE "^ *ppo-(pin|gup)-.* refs=$refs ")" \
 		-eq $((more / refs))
 	check "$name: by $function" let_go 'ppo-(pin|gup)' "$head" "$refs" "$function" "$caller"
-	check "$name: $path succeeds now" "path_$path"
+	succeeds_now "$name: $path" "path_$path"
 	unhold
 	check_grep "$name: the story ends" "page_pin_owner_free: pfn=$head .* cause=freed" "$T/trace"
 	check "$name: no longer marked" fails is_marked "$head"
@@ -155,7 +157,7 @@ check_grep "it is in the swap cache, and not mapped" \
 	"report_page_pinners: pfn=$pfn .*\|owner_priv_1\|.* count=3 mapcount=0 .* stage=migrate expected=2 " "$T/trace"
 release
 check "its put is recorded" let_go ppo-pin "$pfn" 1 "$PIPE" pipe_release
-check "the allocation succeeds now" cma_alloc_all
+succeeds_now "the allocation" cma_alloc_all
 check_grep "that ends its story" "page_pin_owner_free: pfn=$pfn .* cause=freed" "$T/trace"
 unhold
 disarm

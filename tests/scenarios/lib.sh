@@ -53,6 +53,15 @@ check_grep() {
 	[ -s /tmp/check.log ] || echo "# no line of $3 matches $2"
 }
 
+# succeeds_now NAME COMMAND: a result, ok if what failed before succeeds now; if it does
+# not, the trace tells who is in its way
+succeeds_now() {
+	local before=$failed
+
+	check "$1 succeeds now" "$2"
+	[ "$failed" -eq "$before" ] || tail -n 100 "$T/trace" | diag
+}
+
 # skip NAME WHY: a result that could not be had here
 skip() {
 	done=$((done + 1))

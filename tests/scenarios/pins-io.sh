@@ -65,7 +65,7 @@ one_case() {
 	unhold
 	event page_pin_owner_free "$pfn" >/tmp/frees
 	check_grep "$name: the free ends the story" "reason=contig_range .* cause=freed" /tmp/frees
-	check "$name: the allocation succeeds now" cma_alloc_all
+	succeeds_now "$name: the allocation" cma_alloc_all
 	disarm
 }
 

@@ -63,7 +63,7 @@ one_case() {
 	release
 	check "$name: the put's stack names $function" \
 		wait_for 20 let_go "$task" "$pfn" "$refs" "$function" "$caller"
-	check "$name: $path succeeds now" "path_$path"
+	succeeds_now "$name: $path" "path_$path"
 	unhold
 	event page_pin_owner_free "$pfn" >/tmp/frees
 	check_grep "$name: the free ends the story" "puts=[1-9][0-9]* age_us=[1-9][0-9]* cause=freed" \

@@ -43,8 +43,7 @@ reason_case() {
 	check "$name: the put's stack names the function" \
 		stack_has "^ *ppo-pin-.*page_pin_owner_put: pfn=$pfn .* $told refs=1 " \
 		page_cache_pipe_buf_release
-	check "$name: succeeds now" "path_$path"
-	grep "^pfn=$pfn " "$D/marked" | diag
+	succeeds_now "$name:" "path_$path"
 	unhold_from "$path"
 	event page_pin_owner_free "$pfn" >/tmp/frees
 	check_grep "$name: the free ends the story" "$told .* cause=freed" /tmp/frees
