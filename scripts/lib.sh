@@ -17,15 +17,13 @@ mkdir -p "$cache"
 # The distribution's toolchain even where rustup's is first in PATH: the kernel
 # needs rust-src of the very same version. Cargo would put its own bin folder
 # in front if PATH did not name it at all. mkfs is not in a user's PATH.
-export PATH=$bindgen_root/bin:/usr/lib/ccache:/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin
+export PATH=$bindgen_root/bin:/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin
 export RUSTC=/usr/bin/rustc CARGO_TARGET_DIR=$cache/target
 if [ -d /usr/lib/llvm-14/lib ]; then
 	export LIBCLANG_PATH=/usr/lib/llvm-14/lib
 fi
 
-# With paths below the cache made relative and no date or user in the objects,
-# one ccache serves every kernel built here.
-export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$cache CCACHE_NOHASHDIR=1
+# No date or user in the objects
 export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=ppo KBUILD_BUILD_HOST=lab
 
 # compiler_of KIND: the compiler of a test kernel of that kind
@@ -40,8 +38,7 @@ compiler_of() {
 # module for it, one to a line
 toolchain_of() {
 	[ "$(compiler_of "$1")" != gcc ] || return 0
-	# Debian's ccache has no link for it.
-	echo "CC=ccache $(compiler_of "$1")"
+	echo "CC=$(compiler_of "$1")"
 	# bindgen has to understand what the compiler does.
 	echo "LIBCLANG_PATH=/usr/lib/llvm-$clang_version/lib"
 }
