@@ -2,7 +2,7 @@
 
 //! `stats`: every counter, what was lost, memory in use and the caps. One paragraph.
 
-use crate::hooks::stats::{ended, Loss, MARKED, PUTS, REPEATED, REPORTS};
+use crate::hooks::stats::{ended, Loss, KNOWN, MARKED, PUTS, REPEATED, REPORTS};
 use crate::hooks::{reading_all, Watch, DEPOT, MARKS};
 use crate::store::invariant::{broken, Invariant};
 use crate::store::reason::Cause;
@@ -53,8 +53,13 @@ fn show(watch: &Watch, out: &mut Out) {
         out!(out, "{}={}\n", cause.name(), ended(cause).get());
     }
     let depot = DEPOT.figures();
-    out!(out, "puts={}\n", PUTS.get());
-    out!(out, "stacks={}\n", depot.stacks);
+    out!(
+        out,
+        "puts={}\nknown_stacks={}\nstacks={}\n",
+        PUTS.get(),
+        KNOWN.get(),
+        depot.stacks
+    );
     for (loss, name) in Loss::ALL {
         out!(out, "{name}={}\n", loss.get());
     }

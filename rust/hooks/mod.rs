@@ -53,7 +53,7 @@ use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Record, Task};
 use crate::store::{Depot, Limit, PageExt};
-use crate::sys::context::{Context, Occupied};
+use crate::sys::context::{Context, Occupied, Text};
 use crate::sys::{
     self,
     folio::{Page, State},
@@ -407,6 +407,13 @@ fn record() -> Option<Context> {
     }
 }
 
+/// The stack with that handle, once more; `None` if it is not in the depot. Context: any.
+fn again(handle: u32) -> Option<Handle> {
+    let stack = DEPOT.get(Handle(handle))?;
+    stack.hit();
+    Some(stack.handle)
+}
+
 /// A failed attempt of the kernel to move folios: what all of them have in common.
 struct Attempt {
     reason: Reason,
@@ -431,13 +438,7 @@ impl Attempt {
     }
 
     /// One that is under way: its stack is the current one, without the functions in `hooks`.
-    fn here(
-        context: &mut Context,
-        reason: Reason,
-        stage: Stage,
-        err: i32,
-        hooks: &[sys::context::Text],
-    ) -> Self {
+    fn here(context: &mut Context, reason: Reason, stage: Stage, err: i32, hooks: &[Text]) -> Self {
         let stack = DEPOT.save(context.caller_stack(hooks));
         Self::with(reason, stage, err, stack)
     }

@@ -8,12 +8,12 @@
 //! For a page that is not marked this costs two loads and no store.
 
 use super::stats::{self, Loss};
-use super::{end_of, kick_if_needed, putback, record, DEPOT, MARKS};
+use super::{again, end_of, kick_if_needed, putback, record, DEPOT, MARKS};
 use crate::events;
-use crate::store::depot::Put;
-use crate::store::invariant::broken;
+use crate::store::depot::{Handle, Put};
+use crate::store::invariant::{broken, hold, Invariant};
 use crate::store::reason::Cause;
-use crate::sys::context::{self, Text};
+use crate::sys::context::{self, Context, Stack, Text};
 use crate::sys::folio::Page;
 use crate::sys::{self, params, tracepoint::Probe};
 use core::ffi::CStr;
@@ -110,6 +110,29 @@ unsafe extern "C" fn page_ref_mod_and_return(
     unsafe { probe(page, v, count == 0) }
 }
 
+/// The stack that led here, which is not unwound if it is the last one. Context: any.
+#[inline(always)]
+fn stack_here(context: &mut Context) -> Handle {
+    match context.put_stack(&FRAMES) {
+        Stack::Known(handle) => {
+            if cfg!(debug_assertions) {
+                let is_same = DEPOT.get(Handle(handle)).is_some_and(|stack| {
+                    let unwound = context.caller_stack(&FRAMES);
+                    stack.frames().eq(unwound.iter().copied())
+                });
+                hold(is_same, Invariant::Memo);
+            }
+            stats::KNOWN.count();
+            again(handle).unwrap_or(Handle::LOST)
+        }
+        Stack::New(frames) => {
+            let handle = DEPOT.save(frames);
+            context.remember(handle.0);
+            handle
+        }
+    }
+}
+
 /// A page that may be marked lost references, or gained some. Context: any, NMI included.
 #[cold]
 #[inline(never)]
@@ -126,9 +149,7 @@ fn put(page: Page, v: c_int, last: bool) {
         let refs = v.unsigned_abs();
         let age = sys::now().saturating_sub(marked.first());
         let task = context::task();
-        let stack = putback::stack_of_put(&mut context, |context| {
-            DEPOT.save(context.caller_stack(&FRAMES))
-        });
+        let stack = putback::stack_of_put().unwrap_or_else(|| stack_here(&mut context));
         let is_first = marked.put(refs, stack.0, &task);
         stats::PUTS.count();
         match DEPOT.get(stack) {

@@ -7,9 +7,9 @@
 //! waiting for a good part of a second.
 
 use super::by_task::ByTask;
-use super::{record, DEPOT, MARKS};
+use super::{again, record, DEPOT, MARKS};
 use crate::store::depot::Handle;
-use crate::sys::context::{in_task, Context};
+use crate::sys::context::in_task;
 use crate::sys::fprobe::{Arguments, Function, Site};
 use core::ffi::CStr;
 
@@ -41,21 +41,7 @@ impl Function for PutbackMovablePages {
     }
 }
 
-/// The stack of a put: of the call of putback_movable_pages() that makes it, if that is so, or else
-/// what `unwind` finds. Context: any.
-pub(super) fn stack_of_put(
-    context: &mut Context,
-    unwind: impl FnOnce(&mut Context) -> Handle,
-) -> Handle {
-    let known = in_task()
-        .then(|| STACKS.find())
-        .flatten()
-        .and_then(|handle| DEPOT.get(Handle(handle)));
-    match known {
-        Some(stack) => {
-            stack.hit();
-            stack.handle
-        }
-        None => unwind(context),
-    }
+/// The stack of the call of putback_movable_pages() that makes a put, if one does. Context: any.
+pub(super) fn stack_of_put() -> Option<Handle> {
+    in_task().then(|| STACKS.find()).flatten().and_then(again)
 }

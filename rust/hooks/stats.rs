@@ -33,6 +33,8 @@ pub(crate) static REPEATED: Counter = Counter::new();
 pub(crate) static REPORTS: Counter = Counter::new();
 /// Puts of marked folios.
 pub(crate) static PUTS: Counter = Counter::new();
+/// Of these the ones whose stack was known to be that of the put before.
+pub(crate) static KNOWN: Counter = Counter::new();
 
 static ENDED: [Counter; Cause::ALL.len()] = [const { Counter::new() }; Cause::ALL.len()];
 

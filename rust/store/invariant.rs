@@ -36,11 +36,13 @@ pub enum Invariant {
     Handle,
     /// A stack lies in the bucket of its hash, once.
     Bucket,
+    /// A stack that is known without unwinding is the one that unwinding finds.
+    Memo,
 }
 
 impl Invariant {
     /// All of them, with the names they have in `stats`.
-    const ALL: [(Invariant, &'static str); 9] = [
+    const ALL: [(Invariant, &'static str); 10] = [
         (Invariant::RecordPages, "record_pages"),
         (Invariant::RecordUsers, "record_users"),
         (Invariant::FreeList, "free_list"),
@@ -50,6 +52,7 @@ impl Invariant {
         (Invariant::BusyBlocks, "busy_blocks"),
         (Invariant::Handle, "handle"),
         (Invariant::Bucket, "bucket"),
+        (Invariant::Memo, "memo"),
     ];
 
     /// Its name in `stats` and in the log.
@@ -64,7 +67,7 @@ static FIRST: AtomicU32 = AtomicU32::new(0);
 
 /// Remembers a breach of `invariant` unless it holds. Context: any.
 #[inline(always)]
-pub(super) fn hold(holds: bool, invariant: Invariant) {
+pub fn hold(holds: bool, invariant: Invariant) {
     if !holds {
         breach(invariant);
     }

@@ -77,6 +77,7 @@ enum ppo_scan {
 /* Scratch of one CPU at one context level: task, softirq, hardirq, NMI. */
 struct ppo_context {
 	unsigned long	*frames;	/* ppo_stack_depth + PPO_STACK_SLACK */
+	struct ppo_memo	*memo;		/* or NULL */
 	bool		busy;
 	bool		quiet;		/* what comes in now is of our own doing */
 };
@@ -141,13 +142,17 @@ void ppo_tracepoint_synchronize(void);
 u64 ppo_tracepoint_iterator(const struct tracepoint *tp);
 u64 ppo_page_ref_function(unsigned int n);
 
-/* helpers.c: context, stacks, time */
+/* context.c */
 int ppo_context_init(void);
 void ppo_context_exit(void);
 struct ppo_context *ppo_context_enter(bool *quiet);
 void ppo_context_leave(struct ppo_context *ctx);
 bool ppo_in_task(void);
 unsigned int ppo_stack_here(unsigned long *frames);
+unsigned int ppo_stack_new(struct ppo_context *ctx, u32 *known);
+void ppo_stack_remember(struct ppo_context *ctx, u32 handle);
+
+/* helpers.c: functions, tasks */
 u64 ppo_function_size(u64 addr);
 bool ppo_text_is_ours(u64 addr);
 void ppo_task_read(struct ppo_task *task);

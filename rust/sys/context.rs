@@ -25,6 +25,14 @@ pub(crate) fn exit() {
     unsafe { bindings::ppo_context_exit() };
 }
 
+/// A stack that led somewhere.
+pub(crate) enum Stack<'a> {
+    /// It has this handle.
+    Known(u32),
+    /// Its frames.
+    New(&'a [u64]),
+}
+
 /// This CPU's scratch at this context level. Preemption is off as long as it exists.
 pub(crate) struct Context(NonNull<bindings::ppo_context>);
 
@@ -69,12 +77,30 @@ impl Context {
 
     /// The stack that led here, without our own frames and those of the functions in `hooks`.
     pub(crate) fn caller_stack(&mut self, hooks: &[Text]) -> &[u64] {
-        let frames = self.unwind();
-        let first = frames
-            .iter()
-            .position(|&frame| !is_ours(frame) && !hooks.iter().any(|text| text.contains(frame)));
-        // Better too much than nothing.
-        as_words(limited(&frames[first.unwrap_or(0)..]))
+        without(hooks, self.unwind())
+    }
+
+    /// The same; or the handle it was given, if it is the last one, which is known without
+    /// unwinding. To be called from one place alone, so that `hooks` are those of the last one.
+    #[inline(always)]
+    pub(crate) fn put_stack(&mut self, hooks: &[Text]) -> Stack<'_> {
+        let mut known = 0;
+        // SAFETY: The frames belong to this context, which we hold, and are as many as C says.
+        let frames: &[usize] = unsafe {
+            let nr = bindings::ppo_stack_new(self.0.as_ptr(), &mut known);
+            core::slice::from_raw_parts(self.0.as_ref().frames.cast(), nr as usize)
+        };
+        if known != 0 {
+            Stack::Known(known)
+        } else {
+            Stack::New(without(hooks, frames))
+        }
+    }
+
+    /// The stack that [`Context::put_stack`] has just given has that handle for ever; 0: none.
+    pub(crate) fn remember(&mut self, handle: u32) {
+        // SAFETY: We hold the context.
+        unsafe { bindings::ppo_stack_remember(self.0.as_ptr(), handle) };
     }
 
     /// The stack of a function that is just returning, itself first.
@@ -97,6 +123,15 @@ impl Drop for Context {
         // SAFETY: From `enter`, on the same CPU and level, as preemption was off since.
         unsafe { bindings::ppo_context_leave(self.0.as_ptr()) };
     }
+}
+
+/// The frames below our own and those of the functions in `hooks`.
+fn without<'a>(hooks: &[Text], frames: &'a [usize]) -> &'a [u64] {
+    let first = frames
+        .iter()
+        .position(|&frame| !is_ours(frame) && !hooks.iter().any(|text| text.contains(frame)));
+    // Better too much than nothing.
+    as_words(limited(&frames[first.unwrap_or(0)..]))
 }
 
 fn limited(frames: &[usize]) -> &[usize] {

@@ -440,81 +440,8 @@ u64 ppo_tracepoint_iterator(const struct tracepoint *tp)
 }
 
 /*
- * Context, stacks, tasks
+ * Functions, tasks
  */
-
-#define PPO_CONTEXTS	4	/* task, softirq, hardirq, NMI */
-
-struct ppo_contexts {
-	struct ppo_context level[PPO_CONTEXTS];
-	unsigned long frames[];
-};
-
-static struct ppo_contexts __percpu *contexts;
-
-int ppo_context_init(void)
-{
-	size_t depth = ppo_stack_depth + PPO_STACK_SLACK;
-	struct ppo_contexts *c;
-	int cpu, i;
-
-	contexts = __alloc_percpu(struct_size(c, frames, PPO_CONTEXTS * depth),
-				  __alignof__(*contexts));
-	if (!contexts)
-		return -ENOMEM;
-	for_each_possible_cpu(cpu) {
-		c = per_cpu_ptr(contexts, cpu);
-		for (i = 0; i < PPO_CONTEXTS; i++)
-			c->level[i].frames = c->frames + i * depth;
-	}
-	return 0;
-}
-
-void ppo_context_exit(void)
-{
-	free_percpu(contexts);
-}
-
-/*
- * This CPU's scratch at this context level, preemption off until _leave().
- * NULL when the level is already in use; *quiet then tells if that was meant.
- */
-struct ppo_context *ppo_context_enter(bool *quiet)
-{
-	struct ppo_context *ctx;
-
-	preempt_disable_notrace();
-	ctx = &this_cpu_ptr(contexts)->level[interrupt_context_level()];
-	if (ctx->busy) {
-		*quiet = ctx->quiet;
-		preempt_enable_notrace();
-		return NULL;
-	}
-	ctx->busy = true;
-	barrier();
-	return ctx;
-}
-
-void ppo_context_leave(struct ppo_context *ctx)
-{
-	barrier();
-	ctx->busy = false;
-	preempt_enable_notrace();
-}
-
-bool ppo_in_task(void)
-{
-	return !interrupt_context_level();
-}
-
-/* The stack from our caller on, cut where an interrupt came in. */
-unsigned int ppo_stack_here(unsigned long *frames)
-{
-	unsigned int nr = stack_trace_save(frames,
-					   ppo_stack_depth + PPO_STACK_SLACK, 1);
-
-	return filter_irq_stacks(frames, nr);
-}
 
 /* Length in bytes of the function that starts at @addr, 0 if not known. May sleep. */
 u64 ppo_function_size(u64 addr)

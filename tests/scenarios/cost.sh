@@ -36,11 +36,11 @@ check "a page is marked" test "$(stat marks)" -eq 1
 at_most "events on, a page marked elsewhere" 48
 release
 unhold
-at_most "recorded, and as an event with its stack" 12800 --marked --mib 16
+at_most "recorded, and as an event with its stack" 9000 --marked --mib 16
 echo 0 >"$T/options/stacktrace"
-at_most "recorded, and as an event" 6200 --marked --mib 16
+at_most "recorded, and as an event" 1700 --marked --mib 16
 echo 0 >"$EVENTS/page_pin_owner_put/enable"
-at_most "recorded, with the handle of its stack" 5500 --marked --mib 16
+at_most "recorded, with the handle of its stack" 1000 --marked --mib 16
 disarm
 at_most "events off again" "$without"
 finish

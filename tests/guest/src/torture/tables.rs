@@ -91,6 +91,7 @@ const FIGURES: &[&str] = &[
     "evicted",
     "forgotten",
     "puts",
+    "known_stacks",
     "stacks",
     "lost_marks_full",
     "lost_marks_blocks",
