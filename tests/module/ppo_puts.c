@@ -20,6 +20,10 @@ static unsigned int places = 512;
 module_param(places, uint, 0);
 MODULE_PARM_DESC(places, "From how many places, 1-512");
 
+static unsigned int times = 1;
+module_param(times, uint, 0);
+MODULE_PARM_DESC(times, "How often, in a task");
+
 static char *context = "task";
 module_param(context, charp, 0);
 MODULE_PARM_DESC(context, "task, softirq, hardirq or nmi");
@@ -111,7 +115,8 @@ static int __init ppo_puts_init(void)
 	if (!page || !get_page_unless_zero(page))
 		return -ENXIO;
 	if (!strcmp(context, "task")) {
-		ppo_puts();
+		while (times--)
+			ppo_puts();
 	} else if (!strcmp(context, "softirq")) {
 		tasklet_schedule(&softirq);
 		wait_for_completion(&done);

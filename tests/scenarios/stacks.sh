@@ -11,10 +11,10 @@
 
 PLACES=8
 
-# put_in CONTEXT [PLACES]: put the held page in that context from so many places
+# put_in CONTEXT [PLACES [TIMES]]: put the held page in that context from so many places
 put_in() {
 	# It does not stay loaded, and says so.
-	insmod /ppo_puts.ko "pfn=$PFNS" "context=$1" "places=${2:-$PLACES}" 2>&1 |
+	insmod /ppo_puts.ko "pfn=$PFNS" "context=$1" "places=${2:-$PLACES}" "times=${3:-1}" 2>&1 |
 		grep -q 'temporarily unavailable'
 }
 
@@ -59,7 +59,7 @@ one_context() {
 		test $(($(stat stacks) - stacks)) -le "$puts"
 }
 
-plan $((4 * 4 + 10))
+plan $((4 * 4 + 11))
 
 begin
 one_context task do_init_module
@@ -75,6 +75,11 @@ check "what an interrupt came into is cut off" awk '
 	/^ (asm_)?sysvec_irq_work\+/ { irq = /asm_/; seen = 1 }
 	END { exit bad || !seen }' "$D/stacks"
 check "16 frames at most" test "$(deepest)" -le 16
+# Its text may be another's by the next time.
+known=$(stat known_stacks)
+put_in task 1 50
+check "a stack that a module is on is unwound each time" \
+	test "$(($(stat known_stacks) - known))" -eq 0
 end
 
 begin stack_depth=3
