@@ -34,7 +34,12 @@ impl Table for Stats {
 
 /// All of one moment, as far as the hooks are concerned: detached, nothing is marked.
 fn show(watch: &Watch, out: &mut Out) {
-    out!(out, "attached={}\n", u8::from(watch.is_on));
+    out!(
+        out,
+        "attached={}\narmed={}\n",
+        u8::from(watch.is_on),
+        u8::from(watch.is_armed)
+    );
     out!(out, "broken={}\n", broken().map_or("none", Invariant::name));
     out!(
         out,

@@ -23,6 +23,10 @@
 //!
 //! Lock order: event_mutex, then [`ATTACHED`], then the locks of tracepoints and ftrace.
 //!
+//! With `arming=on_demand` the hooks of puts, which are called for every page, are attached by
+//! [`deferred`] soon after the first folio is marked, and detached some seconds after the last one
+//! is not any more. What holders let go of before that is lost, and counted where it can be known.
+//!
 //! # Lifetimes
 //!
 //! Marks live while hooks are attached, as without hooks nobody would see a marked page be freed.
@@ -63,6 +67,7 @@ use crate::sys::{
     params,
 };
 use core::ptr::NonNull;
+use core::sync::atomic::{fence, AtomicBool, Ordering};
 use kernel::error::{
     code::{EAGAIN, EBUSY, EIO},
     Result,
@@ -103,7 +108,8 @@ struct Hooks {
     _tried: sys::tracepoint::Probe,
     _compaction: Option<sys::tracepoint::Probe>,
     _memory_failure: Option<sys::tracepoint::Probe>,
-    _puts: page_ref::Probes,
+    /// Attached when armed
+    puts: Option<page_ref::Probes>,
     _frees: sys::tracepoint::Probe,
 }
 
@@ -112,7 +118,10 @@ impl Hooks {
     fn attach() -> Result<Self> {
         putback::forget_calls();
         let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
-        let puts = page_ref::attach().map_err(refused("attach to page_ref_mod*"))?;
+        let puts = (!params::on_demand())
+            .then(page_ref::attach)
+            .transpose()
+            .map_err(refused("attach to page_ref_mod*"))?;
         let memory_failure =
             memory_failure::attach().map_err(refused("attach to memory_failure_event"))?;
         let compaction = compaction::attach()
@@ -125,7 +134,7 @@ impl Hooks {
             _tried: tried,
             _compaction: compaction,
             _memory_failure: memory_failure,
-            _puts: puts,
+            puts,
             _frees: frees,
         })
     }
@@ -142,6 +151,9 @@ fn refused(what: &str) -> impl FnOnce(Error) -> Error + '_ {
     }
 }
 
+/// The hooks of puts are attached.
+static ARMED: AtomicBool = AtomicBool::new(false);
+
 struct Attached {
     allowed: bool,
     users: u32,
@@ -152,6 +164,10 @@ struct Attached {
     is_told: bool,
     /// Calls that earlier hooks have missed.
     missed: usize,
+    /// Since when no folio is marked while armed, in nanoseconds
+    idle_since: Option<u64>,
+    /// That the hooks of puts cannot be attached was said in the log.
+    is_unarmed_told: bool,
 }
 
 // SAFETY: The only `Locked` of the module.
@@ -163,12 +179,15 @@ static ATTACHED: Locked<Attached> = unsafe {
         is_open: false,
         is_told: false,
         missed: 0,
+        idle_since: None,
+        is_unarmed_told: false,
     })
 };
 
 impl Attached {
     /// Detaches the hooks, if they are attached. May sleep.
     fn detach(&mut self) {
+        ARMED.store(false, Ordering::Relaxed);
         if let Some(hooks) = self.hooks.take() {
             self.missed += hooks.functions.missed();
         }
@@ -182,13 +201,57 @@ impl Attached {
         Marks::open().map_err(refused("make the reserve of memory"))?;
         self.is_open = true;
         match Hooks::attach() {
-            Ok(hooks) => self.hooks = Some(hooks),
+            Ok(hooks) => {
+                ARMED.store(hooks.puts.is_some(), Ordering::Relaxed);
+                self.hooks = Some(hooks);
+            }
             Err(e) => {
                 self.close();
                 return Err(e);
             }
         }
         Ok(())
+    }
+
+    /// Attaches the hooks of puts if there may be some to record, and detaches them when there have
+    /// been none for long. Milliseconds after which to look again, if so. May sleep.
+    fn arm(&mut self) -> Option<u32> {
+        let hooks = self.hooks.as_mut()?;
+        if !params::on_demand() || !MARKS.is_empty() {
+            self.idle_since = None;
+            if hooks.puts.is_some() {
+                return None;
+            }
+            match page_ref::attach() {
+                Ok(puts) => hooks.puts = Some(puts),
+                Err(e) => {
+                    if !self.is_unarmed_told {
+                        self.is_unarmed_told = true;
+                        pr_err!(
+                            "cannot attach to page_ref_mod*, error {}; no put is seen meanwhile\n",
+                            e.to_errno()
+                        );
+                    }
+                    return Some(ARM_AGAIN_MS);
+                }
+            }
+            self.is_unarmed_told = false;
+            ARMED.store(true, Ordering::Relaxed);
+            count_unseen();
+            return None;
+        }
+        hooks.puts.as_ref()?;
+        let now = sys::now();
+        let since = *self.idle_since.get_or_insert(now);
+        if now.saturating_sub(since) < u64::from(LINGER_MS) * 1_000_000 {
+            return Some(LINGER_MS);
+        }
+        self.idle_since = None;
+        ARMED.store(false, Ordering::Relaxed);
+        hooks.puts = None;
+        // Who marks a folio after this look sees that we are not armed, and kicks.
+        fence(Ordering::SeqCst);
+        (!MARKS.is_empty()).then_some(0)
     }
 
     /// Forgets all marks and gives their memory back, when no hook is attached any more. Not
@@ -295,6 +358,8 @@ pub(crate) fn reading<R>(reader: impl FnOnce() -> R) -> R {
 pub(crate) struct Watch {
     /// They are attached.
     pub(crate) is_on: bool,
+    /// Those of puts, too.
+    pub(crate) is_armed: bool,
     /// Calls of watched functions that were not seen.
     pub(crate) missed: usize,
 }
@@ -305,6 +370,10 @@ pub(crate) fn reading_all<R>(reader: impl FnOnce(Watch) -> R) -> R {
     let missed = |hooks: &Hooks| hooks.functions.missed();
     reader(Watch {
         is_on: attached.hooks.is_some(),
+        is_armed: attached
+            .hooks
+            .as_ref()
+            .is_some_and(|hooks| hooks.puts.is_some()),
         missed: attached.missed + attached.hooks.as_ref().map_or(0, missed),
     })
 }
@@ -340,9 +409,13 @@ pub(crate) fn deferred() {
     DEPOT.refill(&sys::memory::Sleeping);
     while MARKS.is_crowded() && reap() {}
     Marks::fill();
+    let mut again = attached.arm();
     if let Some(max_age) = params::max_age() {
         expire(max_age);
-        sys::deferred::later(EXPIRY_MS);
+        again = Some(again.map_or(EXPIRY_MS, |ms| ms.min(EXPIRY_MS)));
+    }
+    if let Some(ms) = again {
+        sys::deferred::later(ms);
     }
 }
 
@@ -361,6 +434,39 @@ fn reap() -> bool {
     true
 }
 
+/// How long the hooks of puts stay when no folio is marked any more.
+const LINGER_MS: u32 = 5000;
+
+/// When it is tried again to attach them.
+const ARM_AGAIN_MS: u32 = 1000;
+
+/// Counts what holders have let go of since their folios were marked, when puts were not seen; and
+/// ends the stories of huge pages that went back to their pool, which nothing else tells. With
+/// [`ATTACHED`] held.
+fn count_unseen() {
+    let mut index = 0;
+    while let Some(user) = MARKS.records().next(index) {
+        index = user.index() + 1;
+        let failure = user.snapshot().failure;
+        let Some(page) = Page::at(failure.pfn) else {
+            continue;
+        };
+        let before = excess(failure.count, failure.expected);
+        if page.is_in_pool() {
+            MARKS.end(&user, |record| end_of(record, Cause::Freed));
+            Loss::Unarmed.add(before);
+        } else {
+            let now = page.read();
+            Loss::Unarmed.add(before.saturating_sub(excess(now.count, now.expected)));
+        }
+    }
+}
+
+/// How many references there are that the kernel does not account for.
+fn excess(count: i32, expected: i32) -> u32 {
+    u32::try_from(count.saturating_sub(expected)).unwrap_or(0)
+}
+
 /// How often it is looked for folios that are too old.
 const EXPIRY_MS: u32 = 1000;
 
@@ -377,15 +483,38 @@ fn expire(max_age: u64) {
 
 /// Folios may be too old by now. May sleep.
 pub(crate) fn max_age_changed() {
-    // Not when it is given at load: nobody would stop the work if loading failed.
-    if params::max_age().is_some() && reading_all(|watch| watch.is_on) {
+    if params::max_age().is_some() {
+        look_again();
+    }
+}
+
+/// Puts may have to be watched by now, or not any more. May sleep.
+pub(crate) fn arming_changed() {
+    look_again();
+}
+
+/// Has [`deferred`] look at the parameters. May sleep.
+fn look_again() {
+    // Not when they are given at load: nobody would stop the work if loading failed.
+    if reading_all(|watch| watch.is_on) {
         sys::deferred::kick();
     }
 }
 
+/// With `arming=on_demand`: a folio is marked and puts are not watched, or they are and none is.
+/// Context: any.
+fn wants_arming() -> bool {
+    if !params::on_demand() {
+        return false;
+    }
+    // Either who disarms sees the mark that was made before, or we see that it has.
+    fence(Ordering::SeqCst);
+    ARMED.load(Ordering::Relaxed) == MARKS.is_empty()
+}
+
 /// Asks for [`deferred`] if there is something for it to do. Context: any.
 fn kick_if_needed() {
-    if DEPOT.wants_refill() || MARKS.is_crowded() || broken().is_some() {
+    if DEPOT.wants_refill() || MARKS.is_crowded() || broken().is_some() || wants_arming() {
         sys::deferred::kick();
     }
 }
@@ -514,6 +643,10 @@ fn report(failure: &Failure, folio: State) {
 /// The story of a marked folio ended.
 fn end_of(record: &Record, cause: Cause) {
     stats::ended(cause).count();
+    if cause == Cause::Freed && params::on_demand() && !ARMED.load(Ordering::Relaxed) {
+        let failure = record.snapshot().failure;
+        Loss::Unarmed.add(excess(failure.count, failure.expected));
+    }
     events::free(record, cause, sys::now());
 }
 

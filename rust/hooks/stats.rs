@@ -19,6 +19,10 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn add(&self, n: u32) {
+        self.0.fetch_add(n.into(), Ordering::Relaxed);
+    }
+
     /// How many there were.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -64,13 +68,15 @@ pub(crate) enum Loss {
     Nested,
     /// The stack of a put found no room in the depot.
     PutStack,
+    /// With `arming=on_demand` a reference was put before puts were watched.
+    Unarmed,
 }
 
 static LOSSES: [Counter; Loss::ALL.len()] = [const { Counter::new() }; Loss::ALL.len()];
 
 impl Loss {
     /// All kinds, with the names they have in `stats`.
-    pub(crate) const ALL: [(Loss, &'static str); 9] = [
+    pub(crate) const ALL: [(Loss, &'static str); 10] = [
         (Loss::MarksFull, "lost_marks_full"),
         (Loss::MarksBlocks, "lost_marks_blocks"),
         (Loss::MarksNoMemory, "lost_marks_nomem"),
@@ -80,6 +86,7 @@ impl Loss {
         (Loss::Report, "lost_reports"),
         (Loss::Nested, "lost_nested"),
         (Loss::PutStack, "lost_put_stacks"),
+        (Loss::Unarmed, "lost_unarmed_puts"),
     ];
 
     /// What it means for a mark.
@@ -99,6 +106,11 @@ impl Loss {
     /// Counts one. Context: any.
     pub(crate) fn count(self) {
         self.counter().count();
+    }
+
+    /// Counts `n`. Context: any.
+    pub(crate) fn add(self, n: u32) {
+        self.counter().add(n);
     }
 
     /// How many there were.

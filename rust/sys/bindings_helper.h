@@ -123,6 +123,7 @@ u64 ppo_end_pfn(void);
 bool ppo_isolation_is_offlining(u64 mode);
 bool ppo_is_isolated(u64 pfn);
 bool ppo_folio_is_on_lru(const struct page *page);
+bool ppo_folio_is_in_pool(struct page *page);
 bool ppo_poison_keeps(int type);
 bool ppo_pins_longterm(u64 addr);
 
@@ -193,6 +194,8 @@ int ppo_rust_reasons_set(const char *text);
 int ppo_rust_reasons_get(char *buf, size_t size);
 int ppo_rust_until_set(const char *text);
 int ppo_rust_until_get(char *buf, size_t size);
+int ppo_rust_arming_set(const char *text);
+int ppo_rust_arming_get(char *buf, size_t size);
 int ppo_rust_max_age_set(const char *text);
 int ppo_rust_max_age_get(char *buf, size_t size);
 int ppo_rust_report_rate_set(const char *text);

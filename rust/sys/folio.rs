@@ -65,6 +65,12 @@ impl Page {
         unsafe { bindings::ppo_folio_is_on_lru(self.0.as_ptr()) }
     }
 
+    /// True if it is the head of a huge page in hugetlb's pool. Context: any.
+    pub(crate) fn is_in_pool(self) -> bool {
+        // SAFETY: The page is the kernel's.
+        unsafe { bindings::ppo_folio_is_in_pool(self.0.as_ptr()) }
+    }
+
     /// The folio that has this page as its head, as it looks now. Context: any.
     pub(crate) fn read(self) -> State {
         let mut state = State::default();

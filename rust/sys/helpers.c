@@ -291,6 +291,15 @@ bool ppo_folio_is_on_lru(const struct page *page)
 	return READ_ONCE(page->flags) & BIT(PG_lru);
 }
 
+/* Is it the head of a huge page that nobody uses? Who freezes one holds its lock. */
+bool ppo_folio_is_in_pool(struct page *page)
+{
+	struct folio *folio = (struct folio *)page;
+
+	return folio_is_hugetlb_racy(folio) && !folio_test_locked(folio) &&
+	       !folio_ref_count(folio) && !folio_test_locked(folio);
+}
+
 /*
  * Does memory_failure() keep a reference to a page of this type? Of the kernel's
  * own it could not even get one.

@@ -42,5 +42,6 @@ MODULE_PARM_DESC(stack_depth, "Frames kept of a stack, 1-64 (default 16)");
 
 PPO_PARAM(reasons, "Reasons to mark folios for: 'all' (default) or names, comma-separated");
 PPO_PARAM(until, "Until when a folio is traced: 'free' (default) or 'unpinned'");
+PPO_PARAM(arming, "When puts are watched: 'always' (default) or 'on_demand', once a folio is marked");
 PPO_PARAM(max_age, "Seconds after which a folio is forgotten, 0 (default): never");
 PPO_PARAM(report_rate, "Reports a second at most, 0: no limit (default 1000)");

@@ -17,6 +17,9 @@ static REASONS: AtomicU32 = AtomicU32::new(ReasonSet::ALL.0);
 /// A folio is forgotten as soon as its references are back to what is expected.
 static UNTIL_UNPINNED: AtomicBool = AtomicBool::new(false);
 
+/// The hooks of puts are attached only while a folio is marked.
+static ON_DEMAND: AtomicBool = AtomicBool::new(false);
+
 /// Seconds after which a folio is forgotten, 0: never.
 static MAX_AGE: AtomicU32 = AtomicU32::new(0);
 
@@ -117,6 +120,11 @@ pub(crate) fn until_unpinned() -> bool {
     UNTIL_UNPINNED.load(Ordering::Relaxed)
 }
 
+/// True if the hooks of puts are to be attached only while a folio is marked. Context: any.
+pub(crate) fn on_demand() -> bool {
+    ON_DEMAND.load(Ordering::Relaxed)
+}
+
 /// Nanoseconds after which a folio is to be forgotten, if any.
 pub(crate) fn max_age() -> Option<u64> {
     match MAX_AGE.load(Ordering::Relaxed) {
@@ -169,6 +177,24 @@ fn set_until(text: &[u8]) -> Result {
 
 fn get_until(out: &mut Buffer<'_>) -> core::fmt::Result {
     out.write_str(if until_unpinned() { "unpinned" } else { "free" })
+}
+
+fn set_arming(text: &[u8]) -> Result {
+    let on_demand = match text.trim_ascii() {
+        b"always" => false,
+        b"on_demand" => true,
+        _ => {
+            pr_err!("arming: accepted is 'always' or 'on_demand'\n");
+            return Err(EINVAL);
+        }
+    };
+    ON_DEMAND.store(on_demand, Ordering::Relaxed);
+    crate::hooks::arming_changed();
+    Ok(())
+}
+
+fn get_arming(out: &mut Buffer<'_>) -> core::fmt::Result {
+    out.write_str(if on_demand() { "on_demand" } else { "always" })
 }
 
 /// Reads a number with nothing else around it than white space.
@@ -304,5 +330,6 @@ macro_rules! parameter {
 
 parameter!(ppo_rust_reasons_set => set_reasons, ppo_rust_reasons_get => get_reasons);
 parameter!(ppo_rust_until_set => set_until, ppo_rust_until_get => get_until);
+parameter!(ppo_rust_arming_set => set_arming, ppo_rust_arming_get => get_arming);
 parameter!(ppo_rust_max_age_set => set_max_age, ppo_rust_max_age_get => get_max_age);
 parameter!(ppo_rust_report_rate_set => set_report_rate, ppo_rust_report_rate_get => get_report_rate);

@@ -22,7 +22,7 @@ if [ $# -gt 0 ]; then
 	row "$1"
 	finish
 fi
-plan 8
+plan 9
 
 # Who holds them goes on: this has its input open.
 hold --memory shmem --by none --pages 10000 --anywhere
@@ -48,7 +48,11 @@ wait $!
 
 load report_rate=0 || give_up "the module does not load"
 row "loaded, events off"
+echo on_demand >/sys/module/page_pin_owner/parameters/arming
 arm
+row "events on, on demand, nothing marked"
+echo always >/sys/module/page_pin_owner/parameters/arming
+wait_for 5 grep -qx armed=1 "$D/stats"
 row "events on, nothing marked"
 hold --memory shmem --by vmsplice
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"

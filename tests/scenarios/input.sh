@@ -296,7 +296,15 @@ counted() {
 	esac
 }
 
-plan 68
+plan 76
+
+# words NAME: what is said of a parameter that takes one of two words
+words() {
+	case $1 in
+	until) echo "'free' or 'unpinned'" ;;
+	arming) echo "'always' or 'on_demand'" ;;
+	esac
+}
 
 # Given at load
 dmesg -c >/dev/null
@@ -315,12 +323,14 @@ nonsense|$INVALID|$line
 all,compaction|$INVALID|$line
 \\0001\\0377|$INVALID|$line
 END
-line=": accepted is 'free' or 'unpinned'\$"
-check "until: bad values are refused" all_fail load_fails until= <<END
+for name in until arming; do
+	line=": accepted is $(words $name)\$"
+	check "$name: bad values are refused" all_fail load_fails $name= <<END
 |$INVALID|$line
 freed|$INVALID|$line
 \\0001\\0377|$INVALID|$line
 END
+done
 for name in max_age report_rate; do
 	line=": accepted are $(counted "$name") to 4294967295\$"
 	check "$name: bad values are refused" all_fail load_fails "$name=" <<END
@@ -339,11 +349,11 @@ END
 hold --memory shmem --by none --pages 200
 PFN=${PFNS%% *}
 check "the least of everything is taken" loads_with max_marks=1 depot_kib=64 stack_depth=1 \
-	reasons=compaction until=free max_age=0 report_rate=0
+	reasons=compaction until=free arming=always max_age=0 report_rate=0
 check "and is of use" of_use 1 1
 rmmod page_pin_owner
 check "the most of everything is taken" loads_with max_marks=1048576 depot_kib=262144 \
-	stack_depth=64 reasons=all until=unpinned max_age=4294967295 \
+	stack_depth=64 reasons=all until=unpinned arming=on_demand max_age=4294967295 \
 	report_rate=4294967295
 echo free >"$P/until"
 check "and is of use" of_use 5 64
@@ -390,8 +400,9 @@ all
 all\n
 \0040all\0040\n
 END
-line="until: accepted is 'free' or 'unpinned'"
-check "until: bad writes are refused" all_refused "$P/until" "$INVALID" "$line" <<'END'
+for name in until arming; do
+	line="$name: accepted is $(words $name)"
+	check "$name: bad writes are refused" all_refused "$P/$name" "$INVALID" "$line" <<'END'
 \n
 \0040
 0
@@ -403,14 +414,25 @@ freed
 free free
 unpinned,free
 unpinned\nfree
+Always
+on_deman
+on demand
+always,on_demand
 \0000
 \0000unpinned
+\0000on_demand
 \0377\0376
 END
+done
 check "until: good writes are taken" all_taken "$P/until" <<'END'
 free
 free\n
 \0040free\t\n
+END
+check "arming: good writes are taken" all_taken "$P/arming" <<'END'
+always
+always\n
+\0040always\t\n
 END
 for name in max_age report_rate; do
 	line="$name: accepted are $(counted "$name") to 4294967295"
@@ -443,12 +465,13 @@ END
 00000000000000000
 END
 done
-for name in reasons until max_age report_rate; do
+for name in reasons until arming max_age report_rate; do
 	check "$name: a page full of it is refused" refuses_and_tells "$P/$name" \
 		"x$(printf %04090d 0)" "$INVALID" "$name: accepted"
 done
 check "reasons: nothing comes of two halves" halves_refused "$P/reasons" contig _range
 check "until: nothing comes of two halves" halves_refused "$P/until" unpi nned
+check "arming: nothing comes of two halves" halves_refused "$P/arming" on_de mand
 
 # Written to the file "mark"
 line="mark: accepted is 'PFN \[COUNT\]', '-PFN \[COUNT\]' or 'clear', one to a write"
@@ -543,12 +566,13 @@ END
 check "mark: nothing comes of two halves" halves_refused "$D/mark" cle ar
 check "reasons: large writes are refused" large_refused "$P/reasons" compaction
 check "until: large writes are refused" large_refused "$P/until" unpinned
+check "arming: large writes are refused" large_refused "$P/arming" on_demand
 for name in max_age report_rate; do
 	check "$name: large writes are refused" large_refused "$P/$name" 1
 done
 # Each 64 bytes of it are a command that is understood.
 check "mark: large writes are refused" large_refused "$D/mark" "-$(printf %063d $((PFN)))"
-for file in "$P/reasons" "$P/until" "$P/max_age" "$P/report_rate" "$D/mark"; do
+for file in "$P/reasons" "$P/until" "$P/arming" "$P/max_age" "$P/report_rate" "$D/mark"; do
 	check "${file##*/}: random bytes are refused" random_refused "$file"
 	check "${file##*/}: truncated, nothing changes" truncate_it "$file"
 done

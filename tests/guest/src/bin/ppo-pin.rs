@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
+use nix::errno::Errno;
 use ppo_guest::acts::act;
 use ppo_guest::memory::Kind;
 use ppo_guest::numa::allocate_on;
@@ -48,6 +49,9 @@ struct Args {
     /// Do not say which
     #[arg(long)]
     quiet: bool,
+    /// Be more urgent than the kernel's own tasks (SCHED_FIFO)
+    #[arg(long)]
+    urgent: bool,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    if args.urgent {
+        let param = libc::sched_param { sched_priority: 50 };
+        // SAFETY: `param` is read during the call alone.
+        let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &param) };
+        Errno::result(result).context("sched_setscheduler")?;
+    }
     if args.node.is_some() {
         allocate_on(args.node)?;
     }

@@ -66,6 +66,7 @@ fn examples(fuzz: &mut Fuzz, name: &str) -> Vec<String> {
             vec!["all\n".to_owned(), some.join(","), some.join(" ,\t") + "\n"]
         }
         "until" => vec!["free\n".to_owned(), "unpinned".to_owned()],
+        "arming" => vec!["always\n".to_owned(), "on_demand".to_owned()],
         // Mostly none, or there would be no marks for the rest.
         "max_age" if rng.u32(0..4) != 0 => vec!["0\n".to_owned()],
         _ => vec![(rng.u32(..) >> rng.u32(0..32)).to_string()],
@@ -93,6 +94,9 @@ fn shown(name: &str, bytes: &[u8]) -> Option<String> {
             known.then(|| names.join(","))
         }
         "until" => ["free", "unpinned"]
+            .contains(&text)
+            .then(|| text.to_owned()),
+        "arming" => ["always", "on_demand"]
             .contains(&text)
             .then(|| text.to_owned()),
         _ if text.is_empty() || text.contains(|c: char| !c.is_ascii_digit()) => None,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::subject::{DEBUGFS, EVENTS, event_file, parameter};
 
 /// The parameters that can be written, and those that can not.
-pub(super) const WRITABLE: [&str; 4] = ["reasons", "until", "max_age", "report_rate"];
+pub(super) const WRITABLE: [&str; 5] = ["reasons", "until", "arming", "max_age", "report_rate"];
 pub(super) const FIXED: [&str; 3] = ["max_marks", "depot_kib", "stack_depth"];
 
 /// Folios: the first page of each, and its pages.

@@ -24,7 +24,7 @@ const PARAMETERS: &[&str] = &[
     "max_marks=20000 depot_kib=64",
     "stack_depth=4",
     "reasons=contig_range,manual until=unpinned",
-    "max_age=1 report_rate=0 stack_depth=64",
+    "max_age=1 report_rate=0 stack_depth=64 arming=on_demand",
 ];
 
 /// Figures of the kernel's memory, with what more of them is no leak yet, in KiB. The

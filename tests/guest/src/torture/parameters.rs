@@ -14,6 +14,8 @@ const VALUES: &[(&str, &str)] = &[
     ("reasons", "memory_hotplug,syscall_or_cpuset"),
     ("until", "free"),
     ("until", "unpinned"),
+    ("arming", "always"),
+    ("arming", "on_demand"),
     ("max_age", "0"),
     ("max_age", "1"),
     ("max_age", "1000"),
@@ -24,6 +26,7 @@ const VALUES: &[(&str, &str)] = &[
 const BAD: &[(&str, &str)] = &[
     ("reasons", "none"),
     ("until", ""),
+    ("arming", "never"),
     ("max_age", "-1"),
     ("report_rate", "x"),
 ];

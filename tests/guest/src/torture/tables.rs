@@ -80,6 +80,7 @@ const STACKS: &[(&str, Form)] = &[("stack", Number), ("hits", Number)];
 /// All of them, in their order.
 const FIGURES: &[&str] = &[
     "attached",
+    "armed",
     "marks",
     "max_marks",
     "marked",
@@ -102,6 +103,7 @@ const FIGURES: &[&str] = &[
     "lost_reports",
     "lost_nested",
     "lost_put_stacks",
+    "lost_unarmed_puts",
     "lost_stacks",
     "lost_calls",
     "mark_bytes",

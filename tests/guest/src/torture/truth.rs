@@ -68,6 +68,7 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
     for (name, value) in [
         ("reasons", "all"),
         ("until", "free"),
+        ("arming", "always"),
         ("max_age", "0"),
         ("report_rate", "0"),
     ] {
