@@ -2,16 +2,15 @@
 
 //! Blocks of movable memory taken offline and brought back.
 
-use std::env;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
-use super::{Load, Worker, patience, write};
+use super::{Load, Shared, Worker, patience, write};
 
 const MEMORY: &str = "/sys/devices/system/memory";
 /// The kernel tries for ever, or until a signal comes. In seconds
@@ -37,7 +36,7 @@ fn run(worker: &mut Worker) -> Result<()> {
         let block = &blocks[worker.rng.usize(0..blocks.len())];
         // EINVAL: the last one of a node has a hole.
         let errors = [Errno::EBUSY, Errno::EINTR, Errno::EAGAIN, Errno::EINVAL];
-        let offline = interruptible(block, "offline");
+        let offline = interruptible(worker.shared, block, "offline");
         if worker.tally.tried("offline", offline, &errors).is_some() {
             worker.go(100);
         }
@@ -52,13 +51,8 @@ fn run(worker: &mut Worker) -> Result<()> {
 
 /// Has a program of its own write that; its exit status is the error. It is killed if that
 /// takes long.
-fn interruptible(path: &PathBuf, text: &str) -> Result<()> {
-    let program = env::current_exe().context("who am I?")?;
-    let mut child = Command::new(program)
-        .arg("write")
-        .arg(path)
-        .arg(text)
-        .spawn()?;
+fn interruptible(shared: &Shared, path: &Path, text: &str) -> Result<()> {
+    let mut child = shared.start([OsStr::new("write"), path.as_os_str(), OsStr::new(text)])?;
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {

@@ -3,8 +3,7 @@
 //! Children that share memory, write to some of it and end, by the hundred. In a program of
 //! its own: of a process with threads a child may do little.
 
-use std::env;
-use std::process::Command;
+use std::ffi::OsStr;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -28,11 +27,7 @@ pub(super) const LOAD: Load = Load {
 
 fn run(worker: &mut Worker) -> Result<()> {
     while worker.go(50) {
-        let program = env::current_exe().context("who am I?")?;
-        let status = Command::new(program)
-            .arg("storm")
-            .status()
-            .context("cannot start")?;
+        let status = worker.shared.start([OsStr::new("storm")])?.wait()?;
         anyhow::ensure!(status.success(), "a storm ended with {status}");
         worker.tally.did("storm", 1);
         worker.tally.did("child", CHILDREN as u64);

@@ -24,7 +24,10 @@ mod swap;
 mod tables;
 mod truth;
 
+use std::env;
+use std::ffi::OsStr;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::thread;
@@ -96,8 +99,22 @@ struct Shared {
     quiet: AtomicBool,
     /// To be read by who changes what is marked, written by who needs that to stay.
     steady: RwLock<()>,
+    /// To be read by who starts a program, whose process has all that is open here until then.
+    starting: RwLock<()>,
     /// The module's place.
     module: Mutex<()>,
+}
+
+impl Shared {
+    /// Has this very program do something else, in a process of its own.
+    fn start<const N: usize>(&self, arguments: [&OsStr; N]) -> Result<Child> {
+        let program = env::current_exe().context("who am I?")?;
+        let _starting = self.starting.read().unwrap();
+        Command::new(program)
+            .args(arguments)
+            .spawn()
+            .context("cannot start")
+    }
 }
 
 /// One load at work.
@@ -158,6 +175,7 @@ pub fn run(duration: Duration, seed: u64, names: &[String]) -> Outcome {
         over: AtomicBool::new(false),
         quiet: AtomicBool::new(false),
         steady: RwLock::default(),
+        starting: RwLock::default(),
         module: Mutex::default(),
     };
     let loads: Vec<_> = LOADS

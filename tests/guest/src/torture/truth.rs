@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::instances::remove;
 use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, set, write};
@@ -102,15 +102,28 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
         thread::sleep(Duration::from_millis(1));
     };
     worker.tally.did("reported", 1);
+    // Of a pipe that another process has open, too, the put would be that one's, and later.
+    let starting = worker.shared.starting.write().unwrap();
     pin.release()?;
+    drop(starting);
     // It may have been moved since, and the story be over.
     let put = format!("page_pin_owner_put: pfn={pfn:#x} ");
     let text = trace()?;
-    ensure!(
+    let recorded = |text: &str| {
         text.get(begin..)
-            .is_some_and(|story| has(story, &[&us, &put, " refs=1 "])),
-        "no put of page {pfn:#x} by {us}:\n{text}"
-    );
+            .is_some_and(|story| has(story, &[&us, &put, " refs=1 "]))
+    };
+    if !recorded(&text) {
+        // What comes later tells whether it was lost, or was not made yet, or by another task.
+        thread::sleep(Duration::from_secs(5));
+        let (later, marked) = (trace()?, fs::read_to_string(format!("{DEBUGFS}/marked"))?);
+        let of_it = |line: &&str| line.starts_with(&format!("pfn={pfn:#x} "));
+        bail!(
+            "no put of page {pfn:#x} by {us}:\n{text}\n5 s later:\n{}\n{:?}",
+            later.get(text.len()..).unwrap_or(&later),
+            marked.lines().find(of_it)
+        );
+    }
     worker.tally.did("put", 1);
     Ok(())
 }
