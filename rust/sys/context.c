@@ -146,7 +146,7 @@ static bool memo_step(struct ppo_memo *memo, struct unwind_state *state, struct 
 		}
 	}
 	saved->to = (unsigned long *)state->sp;
-	if (state->bp != before.bp)
+	if (!saved->from || state->bp != before.bp)
 		saved->from = (unsigned long *)before.sp;
 	return proven;
 }
