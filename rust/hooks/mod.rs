@@ -110,6 +110,8 @@ struct Hooks {
     _memory_failure: Option<sys::tracepoint::Probe>,
     /// Attached when armed
     puts: Option<page_ref::Probes>,
+    /// Since when no folio is marked while armed on demand, in nanoseconds
+    idle_since: Option<u64>,
     _frees: sys::tracepoint::Probe,
 }
 
@@ -135,6 +137,7 @@ impl Hooks {
             _compaction: compaction,
             _memory_failure: memory_failure,
             puts,
+            idle_since: None,
             _frees: frees,
         })
     }
@@ -164,8 +167,6 @@ struct Attached {
     is_told: bool,
     /// Calls that earlier hooks have missed.
     missed: usize,
-    /// Since when no folio is marked while armed, in nanoseconds
-    idle_since: Option<u64>,
     /// That the hooks of puts cannot be attached was said in the log.
     is_unarmed_told: bool,
 }
@@ -179,7 +180,6 @@ static ATTACHED: Locked<Attached> = unsafe {
         is_open: false,
         is_told: false,
         missed: 0,
-        idle_since: None,
         is_unarmed_told: false,
     })
 };
@@ -187,10 +187,11 @@ static ATTACHED: Locked<Attached> = unsafe {
 impl Attached {
     /// Detaches the hooks, if they are attached. May sleep.
     fn detach(&mut self) {
-        ARMED.store(false, Ordering::Relaxed);
         if let Some(hooks) = self.hooks.take() {
             self.missed += hooks.functions.missed();
         }
+        // Not before: what is freed meanwhile was watched.
+        ARMED.store(false, Ordering::Relaxed);
     }
 
     /// Makes the memory that marks need, then attaches the hooks. May sleep.
@@ -218,7 +219,7 @@ impl Attached {
     fn arm(&mut self) -> Option<u32> {
         let hooks = self.hooks.as_mut()?;
         if !params::on_demand() || !MARKS.is_empty() {
-            self.idle_since = None;
+            hooks.idle_since = None;
             if hooks.puts.is_some() {
                 return None;
             }
@@ -242,11 +243,11 @@ impl Attached {
         }
         hooks.puts.as_ref()?;
         let now = sys::now();
-        let since = *self.idle_since.get_or_insert(now);
+        let since = *hooks.idle_since.get_or_insert(now);
         if now.saturating_sub(since) < u64::from(LINGER_MS) * 1_000_000 {
             return Some(LINGER_MS);
         }
-        self.idle_since = None;
+        hooks.idle_since = None;
         ARMED.store(false, Ordering::Relaxed);
         hooks.puts = None;
         // Who marks a folio after this look sees that we are not armed, and kicks.
@@ -442,7 +443,8 @@ const ARM_AGAIN_MS: u32 = 1000;
 
 /// Counts what holders have let go of since their folios were marked, when puts were not seen; and
 /// ends the stories of huge pages that went back to their pool, which nothing else tells. With
-/// [`ATTACHED`] held.
+/// [`ATTACHED`] held. One that is put just now, the hooks being attached already, is recorded and
+/// counted, too.
 fn count_unseen() {
     let mut index = 0;
     while let Some(user) = MARKS.records().next(index) {
@@ -488,13 +490,8 @@ pub(crate) fn max_age_changed() {
     }
 }
 
-/// Puts may have to be watched by now, or not any more. May sleep.
-pub(crate) fn arming_changed() {
-    look_again();
-}
-
 /// Has [`deferred`] look at the parameters. May sleep.
-fn look_again() {
+pub(crate) fn look_again() {
     // Not when they are given at load: nobody would stop the work if loading failed.
     if reading_all(|watch| watch.is_on) {
         sys::deferred::kick();

@@ -162,16 +162,23 @@ fn get_reasons(out: &mut Buffer<'_>) -> core::fmt::Result {
     write!(out, "{}", Reasons(set))
 }
 
-fn set_until(text: &[u8]) -> Result {
-    let unpinned = match text.trim_ascii() {
-        b"free" => false,
-        b"unpinned" => true,
-        _ => {
-            pr_err!("until: accepted is 'free' or 'unpinned'\n");
-            return Err(EINVAL);
+/// True if the text is the second of the two words the parameter takes.
+fn second(name: &str, words: [&str; 2], text: &[u8]) -> Result<bool> {
+    let given = text.trim_ascii();
+    match words.map(|word| word.as_bytes() == given) {
+        [false, false] => {
+            pr_err!("{name}: accepted is '{}' or '{}'\n", words[0], words[1]);
+            Err(EINVAL)
         }
-    };
-    UNTIL_UNPINNED.store(unpinned, Ordering::Relaxed);
+        [_, is_second] => Ok(is_second),
+    }
+}
+
+fn set_until(text: &[u8]) -> Result {
+    UNTIL_UNPINNED.store(
+        second("until", ["free", "unpinned"], text)?,
+        Ordering::Relaxed,
+    );
     Ok(())
 }
 
@@ -180,16 +187,11 @@ fn get_until(out: &mut Buffer<'_>) -> core::fmt::Result {
 }
 
 fn set_arming(text: &[u8]) -> Result {
-    let on_demand = match text.trim_ascii() {
-        b"always" => false,
-        b"on_demand" => true,
-        _ => {
-            pr_err!("arming: accepted is 'always' or 'on_demand'\n");
-            return Err(EINVAL);
-        }
-    };
-    ON_DEMAND.store(on_demand, Ordering::Relaxed);
-    crate::hooks::arming_changed();
+    ON_DEMAND.store(
+        second("arming", ["always", "on_demand"], text)?,
+        Ordering::Relaxed,
+    );
+    crate::hooks::look_again();
     Ok(())
 }
 
