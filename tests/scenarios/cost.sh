@@ -23,12 +23,16 @@ at_most() {
 
 # Folios of one page each
 echo never >/sys/kernel/mm/transparent_hugepage/enabled
-plan 8
+plan 9
 without=$(ppo-cost get)
 echo "# not loaded: $without instructions"
 load || give_up "the module does not load"
 at_most "events off, as without the module" "$without"
+echo on_demand >/sys/module/page_pin_owner/parameters/arming
 arm
+at_most "events on, on demand, nothing marked: as without the module" "$without"
+echo always >/sys/module/page_pin_owner/parameters/arming
+wait_for 5 grep -qx armed=1 "$D/stats"
 at_most "events on, nothing marked" 40
 hold --memory shmem --by vmsplice
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
