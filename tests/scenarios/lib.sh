@@ -240,12 +240,18 @@ event() {
 	grep " $1: pfn=$2 " "$T/trace"
 }
 
-# put_by TASK PFN: a task of this name gave back a reference, says the trace, which does not
-# remember the names of all
+# put_by TASK PFN: a task of this name gave back a reference, says the trace
 put_by() {
 	event page_pin_owner_put "$2" >/tmp/puts
 	tail -n 20 /tmp/puts
-	grep -qE "^ *($1-[0-9]+|<\.\.\.>-$HOLDER) " /tmp/puts
+	grep -q "^ *$1-[0-9]" /tmp/puts
+}
+
+# put_by_holder PFN: HOLDER did; by its number, as the trace does not keep all names
+put_by_holder() {
+	event page_pin_owner_put "$1" >/tmp/puts
+	tail -n 20 /tmp/puts
+	grep -q "^ *[^ ]*-$HOLDER " /tmp/puts
 }
 
 # field NAME: its value in a line of an event
