@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
 use super::input::Input;
@@ -135,13 +135,19 @@ fn remove_triggers(path: &str) -> Result<()> {
     // That is enough for those that are histograms.
     let mut options = File::options();
     options.write(true).truncate(true).open(path)?;
-    let text = fs::read_to_string(path)?;
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
+    let mut last = String::new();
+    loop {
+        // Anew each time: a filter with a line feed in it is more than one line.
+        let text = fs::read_to_string(path)?;
+        let Some(line) = text.lines().find(|line| !line.starts_with('#')) else {
+            return Ok(());
+        };
+        ensure!(text != last, "it stays: {line}");
         // Another event, where one is named, and no more: not its count, nor its filter
         let words = line.split([':', ' ']);
         let named = if line.contains("able_") { 3 } else { 1 };
         let words: Vec<_> = words.take(named).collect();
         set(path, &format!("!{}", words.join(":")))?;
+        last = text;
     }
-    Ok(())
 }
