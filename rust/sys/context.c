@@ -6,18 +6,19 @@
  * Unwinding is nine tenths of what it takes to record a put, and most puts come
  * in loops: exit, munmap, truncation and unpinning let go of hundreds of pages
  * from the same place. So what has led from frame to frame of the last stack is
- * remembered, word by word. When ppo_stack_new() is entered with the same stack
- * pointer, and each of these words is in its place still, then unwinding would
- * find the same stack again. By induction:
+ * remembered, word by word. When ppo_stack_new() has its frame in the same place,
+ * and each of these words is in its place still, then unwinding would find the same
+ * stack again. By induction:
  *
- * - ppo_stack_new() has a frame of fixed size: its return address lies where it
- *   lay, which is the first of the places.
+ * - ppo_stack_new() has a frame pointer: its return address lies behind where that
+ *   points to, which is the first of the places.
  * - A return address says which instruction is next, and this one's ORC entry how
  *   large its frame is and so where the next return address lies, if it tells of
  *   the frame by the stack pointer.
  * - If it does by the frame pointer (alloca(), as do_syscall_64() has for its random
- *   offset), an inner function has saved that; where it has is remembered too. To
- *   see which of both it is, the frame pointer is taken away before each step.
+ *   offset), an inner function has saved that, ppo_stack_new() if no other; where it
+ *   has is remembered too. To see which of both it is, the frame pointer is taken
+ *   away before each step.
  * - The last frame lies at the end of the stack, or as deep as is unwound.
  *
  * What cannot be proven so is not remembered, and unwound as ever: frames found by
@@ -48,7 +49,7 @@ struct ppo_word {
 };
 
 struct ppo_memo {
-	unsigned long	sp;	/* in ppo_stack_new() */
+	unsigned long	*frame;	/* ppo_stack_new()'s; NULL: of no stack */
 	u32		handle;	/* 0: none */
 	unsigned int	nr;
 	struct ppo_word	*word;
@@ -66,11 +67,11 @@ static struct ppo_contexts __percpu *contexts;
 #define PPO_MEMO	1
 
 /* KASAN has no say in what the frames of others look like. */
-static __always_inline bool memo_holds(const struct ppo_memo *memo, unsigned long sp)
+static __always_inline bool memo_holds(const struct ppo_memo *memo, const unsigned long *frame)
 {
 	unsigned int i;
 
-	if (memo->sp != sp || !memo->handle)
+	if (memo->frame != frame || !memo->handle)
 		return false;
 	for (i = 0; i < memo->nr; i++)
 		if (READ_ONCE_NOCHECK(*memo->word[i].place) != memo->word[i].value)
@@ -97,7 +98,7 @@ static bool memo_add(struct ppo_memo *memo, unsigned long *place)
 	return true;
 }
 
-/* The part of the stack in which the present frame pointer was saved; none: in a register still */
+/* The part of the stack in which the present frame pointer was saved */
 struct ppo_saved {
 	unsigned long	*from;
 	unsigned long	*to;
@@ -146,29 +147,29 @@ static bool memo_step(struct ppo_memo *memo, struct unwind_state *state, struct 
 		}
 	}
 	saved->to = (unsigned long *)state->sp;
-	if (!saved->from || state->bp != before.bp)
+	if (state->bp != before.bp)
 		saved->from = (unsigned long *)before.sp;
 	return proven;
 }
 
 /*
- * Unwind as stack_trace_save() does, from the caller of the function in whose frame
- * @sp lies, and remember what leads from frame to frame: nothing, unless all of it is
+ * Unwind as stack_trace_save() does, from the caller of the function whose frame pointer
+ * is @frame, and remember what leads from frame to frame: nothing, unless all of it is
  * proof.
  */
-static unsigned int memo_take(struct ppo_memo *memo, unsigned long sp,
+static unsigned int memo_take(struct ppo_memo *memo, unsigned long *frame,
 			      unsigned long *frames, unsigned int max)
 {
 	unsigned long end = (unsigned long)task_pt_regs(current), address;
-	struct ppo_saved saved = { };
+	struct ppo_saved saved = { .from = frame, .to = frame + 1 };
 	struct unwind_state state;
 	bool proven = true;
 	unsigned int nr = 0;
 
-	memo->sp = 0;
+	memo->frame = NULL;
 	memo->handle = 0;
 	memo->nr = 0;
-	for (unwind_start(&state, current, NULL, (unsigned long *)sp); !unwind_done(&state);) {
+	for (unwind_start(&state, current, NULL, frame); !unwind_done(&state);) {
 		address = unwind_get_return_address(&state);
 		if (!address)
 			break;
@@ -176,7 +177,7 @@ static unsigned int memo_take(struct ppo_memo *memo, unsigned long sp,
 		proven = proven && memo_add_frame(memo, &state);
 		if (nr == max || (proven && state.sp == end)) {
 			if (proven)
-				memo->sp = sp;
+				memo->frame = frame;
 			break;
 		}
 		if (proven)
@@ -190,12 +191,12 @@ static unsigned int memo_take(struct ppo_memo *memo, unsigned long sp,
 #else /* no ORC: nothing is known of how large a frame is */
 #define PPO_MEMO	0
 
-static bool memo_holds(const struct ppo_memo *memo, unsigned long sp)
+static bool memo_holds(const struct ppo_memo *memo, const unsigned long *frame)
 {
 	return false;
 }
 
-static unsigned int memo_take(struct ppo_memo *memo, unsigned long sp,
+static unsigned int memo_take(struct ppo_memo *memo, unsigned long *frame,
 			      unsigned long *frames, unsigned int max)
 {
 	return 0;
@@ -282,14 +283,14 @@ unsigned int ppo_stack_here(unsigned long *frames)
 noinline unsigned int ppo_stack_new(struct ppo_context *ctx, u32 *known)
 {
 	unsigned int max = ppo_stack_depth + PPO_STACK_SLACK, nr;
-	unsigned long sp = current_stack_pointer;
+	unsigned long *frame = __builtin_frame_address(0);
 	struct ppo_memo *memo = ctx->memo;
 
-	if (memo && memo_holds(memo, sp)) {
+	if (memo && memo_holds(memo, frame)) {
 		*known = memo->handle;
 		return 0;
 	}
-	nr = memo ? memo_take(memo, sp, ctx->frames, max) :
+	nr = memo ? memo_take(memo, frame, ctx->frames, max) :
 		    stack_trace_save(ctx->frames, max, 1);
 	return filter_irq_stacks(ctx->frames, nr);
 }
@@ -297,6 +298,6 @@ noinline unsigned int ppo_stack_new(struct ppo_context *ctx, u32 *known)
 /* The stack that ppo_stack_new() has just given has this handle for ever; 0: none. */
 void ppo_stack_remember(struct ppo_context *ctx, u32 handle)
 {
-	if (ctx->memo && ctx->memo->sp)
+	if (ctx->memo && ctx->memo->frame)
 		ctx->memo->handle = handle;
 }

@@ -38,7 +38,7 @@ static struct {
 	unsigned int	wrong;
 } seen;
 
-static unsigned long last_sp;
+static unsigned long last_frame;	/* look()'s */
 static u32 last_handle;
 
 static u32 handle_of(const unsigned long *frames, unsigned int nr)
@@ -64,6 +64,7 @@ static noinline void look(void)
 	unsigned long frames[FRAMES];
 	const struct stack *stack;
 	struct ppo_context *ctx;
+	unsigned long frame = (unsigned long)__builtin_frame_address(0);
 	u32 known = 0, handle;
 	bool quiet;
 
@@ -84,11 +85,14 @@ static noinline void look(void)
 			      memcmp(ctx->frames + 1, stack->frames, real * sizeof(*frames));
 		ppo_stack_remember(ctx, handle);
 	}
-	seen.tempted += last_sp == current_stack_pointer && last_handle != handle;
-	last_sp = current_stack_pointer;
+	seen.tempted += last_frame == frame && last_handle != handle;
+	last_frame = frame;
 	last_handle = handle;
 	ppo_context_leave(ctx);
 }
+
+/* How often a loop goes round: else each call in it may get a return address of its own. */
+#define NOT_UNROLLED(times)	OPTIMIZER_HIDE_VAR(times)
 
 /* Of one frame size, all of them, so that they can stand in for one another */
 #define CALLS(name, callee)				\
@@ -188,9 +192,9 @@ static noinline void measure_deep(void)
 	unsigned long sp;
 
 	deep(0);
-	sp = last_sp;
+	sp = last_frame;
 	deep(2);
-	deep_size = (sp - last_sp) / 2;
+	deep_size = (sp - last_frame) / 2;
 }
 
 static unsigned int more_size;	/* bytes of the frames of more_1() and more_2() */
@@ -220,9 +224,10 @@ static noinline void from_one_place(unsigned int n)
 /* All return addresses where they were, and valid; one frame pointer tells that two are old */
 static void leftovers(unsigned int n)
 {
-	unsigned int i;
+	unsigned int i, nr = 4;
 
-	for (i = 0; i < 4; i++)
+	NOT_UNROLLED(nr);
+	for (i = 0; i < nr; i++)
 		from_one_place(n >> i);
 }
 
@@ -232,9 +237,9 @@ static noinline void measure_more(void)
 
 	more_size = 0;
 	from_one_place(0);
-	sp = last_sp;
+	sp = last_frame;
 	from_one_place(1);
-	more_size = sp - last_sp;
+	more_size = sp - last_frame;
 }
 
 static int nothing(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -271,6 +276,7 @@ static void come(const struct kind *kind, unsigned int rounds, unsigned int same
 {
 	unsigned int i, j, n;
 
+	NOT_UNROLLED(same);
 	memset(&seen, 0, sizeof(seen));
 	for (i = 0; i < rounds / kind->divisor; i++) {
 		n = prandom_u32_state(&rnd);
