@@ -5,7 +5,7 @@
 use super::{end_of, kick_if_needed, marking, record, Attempt, MARKS};
 use crate::store::reason::{Cause, Reason, Stage};
 use crate::store::record::User;
-use crate::sys::folio::{self, Held};
+use crate::sys::folio::{self, State};
 use crate::sys::{self, params};
 use kernel::error::{
     code::{EAGAIN, EBUSY, EINTR, EINVAL, ENOSPC, ERANGE},
@@ -23,14 +23,14 @@ pub(crate) fn mark(pfn: u64, count: u64) -> Result {
     let reason = params::reason("manual").ok_or(EINVAL)?;
     let (mut found, mut marked) = (false, false);
     for_each(pfn, count, |pfn| {
-        let Some(held) = Held::get(pfn) else {
+        let Some(folio) = State::of(pfn).filter(State::is_used) else {
             return Ok(pfn + 1);
         };
-        let folio = held.page().read();
-        found = true;
-        marked |= mark_one(held, reason)?;
         // Forward, whatever it looked like.
-        Ok((folio.pfn + (1 << folio.order)).max(pfn + 1))
+        let next = (folio.pfn + (1 << folio.order)).max(pfn + 1);
+        found = true;
+        marked |= mark_one(folio, reason)?;
+        Ok(next)
     })?;
     match (found, marked) {
         (_, true) => Ok(()),
@@ -107,15 +107,12 @@ fn for_each(pfn: u64, count: u64, mut step: impl FnMut(u64) -> Result<u64>) -> R
 }
 
 /// Marks a folio, if it is not yet. True if it is marked now.
-fn mark_one(held: Held, reason: Reason) -> Result<bool> {
+fn mark_one(folio: State, reason: Reason) -> Result<bool> {
     let mut context = record().ok_or(EAGAIN)?;
-    let page = held.page();
-    let is_marked = || MARKS.lookup(page.pfn()).is_some();
+    let pfn = folio.pfn;
+    let is_marked = || MARKS.lookup(pfn).is_some();
     if !is_marked() {
-        Attempt::here(&mut context, reason, Stage::Manual, 0, &[]).mark(page, 1);
+        Attempt::here(&mut context, reason, Stage::Manual, 0, &[]).mark_unheld(folio);
     }
-    let marked = is_marked();
-    // The reference that we took was our own: that it goes is no news.
-    context.quietly(|| drop(held));
-    Ok(marked)
+    Ok(is_marked())
 }

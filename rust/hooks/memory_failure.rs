@@ -11,7 +11,7 @@
 use super::{end_of, record, Attempt, MARKS};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::sys::context::Text;
-use crate::sys::folio::{poison_keeps, Held, Page};
+use crate::sys::folio::{poison_keeps, State};
 use crate::sys::fprobe::{Arguments, Function, Site};
 use crate::sys::tracepoint::{iterator, Probe};
 use crate::sys::{self, params};
@@ -57,25 +57,17 @@ unsafe extern "C" fn hard(_data: *mut c_void, pfn: c_ulong, page_type: c_int, re
         Recovery::Recovered | Recovery::Delayed => 0,
         Recovery::Ignored | Recovery::Failed => EBUSY.to_errno(),
     };
-    // Some of the kernel's pages count no references.
-    let held = context.quietly(|| Held::get(pfn as u64));
-    let page = held
-        .as_ref()
-        .map(Held::page)
-        .or_else(|| Page::at(pfn as u64));
-    let Some(mut folio) = page.map(Page::read) else {
+    let Some(mut folio) = State::of(pfn as u64) else {
         return;
     };
-    folio.count -= i32::from(held.is_some());
     if folio.order == 0 && !poison_keeps(page_type) {
         folio.expected = 0.max(folio.expected - 1);
     }
     if recovery != Recovery::Recovered || !folio.is_unpinned() {
         let mut attempt = Attempt::here(&mut context, reason, Stage::Poison, err, &FRAMES);
         attempt.recovery = Some(recovery);
-        attempt.mark_as(folio);
+        attempt.mark_unheld(folio);
     }
-    context.quietly(|| drop(held));
 }
 
 /// The watched function.
@@ -109,11 +101,9 @@ impl Function for SoftOfflinePage {
         let Some(mut context) = record() else {
             return;
         };
-        let Some(held) = context.quietly(|| Held::get(call.pfn)) else {
+        let Some(folio) = State::of(call.pfn).filter(State::is_used) else {
             return;
         };
-        let mut folio = held.page().read();
-        folio.count -= 1;
         let (stage, news) = if poisoned {
             (Stage::Poison, !folio.is_unpinned())
         } else {
@@ -125,9 +115,8 @@ impl Function for SoftOfflinePage {
             )
         };
         if news {
-            Attempt::new(&mut context, call.reason, stage, result, site).mark_as(folio);
+            Attempt::new(&mut context, call.reason, stage, result, site).mark_unheld(folio);
         }
-        context.quietly(|| drop(held));
     }
 }
 

@@ -55,7 +55,7 @@ use crate::store::depot::Handle;
 use crate::store::invariant::broken;
 use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
-use crate::store::record::{Failure, Record, Task};
+use crate::store::record::{Failure, Lost, Record, Task};
 use crate::store::{Depot, Limit, PageExt};
 use crate::sys::context::{Context, Occupied, Text};
 use crate::sys::{
@@ -585,15 +585,25 @@ impl Attempt {
     fn mark(&self, page: Page, ours: i32) {
         let mut folio = page.read();
         folio.count -= ours;
-        self.mark_as(folio);
-    }
-
-    /// The same for a folio that was looked at.
-    fn mark_as(&self, mut folio: State) {
         if self.stage == Stage::Migrate {
             folio.expected += ISOLATION;
         }
-        let failure = Failure {
+        let failure = self.failure(&folio);
+        let marked = MARKS.mark(&failure, &Marks, end_of);
+        self.done(marked, &failure, folio);
+    }
+
+    /// The same for a folio that was looked at and may be freed by now. Not everybody who has
+    /// allocated memory puts up with another reference to it, so we take none.
+    fn mark_unheld(&self, folio: State) {
+        let failure = self.failure(&folio);
+        let marked = MARKS.mark_unheld(&failure, &Marks, end_of, || folio.is_still_there());
+        self.done(marked, &failure, folio);
+    }
+
+    /// The attempt's failure with this folio.
+    fn failure(&self, folio: &State) -> Failure {
+        Failure {
             pfn: folio.pfn,
             order: folio.order as u8,
             reason: self.reason,
@@ -605,8 +615,12 @@ impl Attempt {
             now: sys::now(),
             stack: self.stack,
             task: self.task,
-        };
-        match MARKS.mark(&failure, &Marks, end_of) {
+        }
+    }
+
+    /// Counts and reports what came of it.
+    fn done(&self, marked: core::result::Result<Marked, Lost>, failure: &Failure, folio: State) {
+        match marked {
             Ok(Marked::New) => stats::MARKED.count(),
             Ok(Marked::Again(..)) => stats::REPEATED.count(),
             Err(lost) => {
@@ -614,7 +628,7 @@ impl Attempt {
                 return sys::deferred::kick();
             }
         }
-        report(&failure, folio);
+        report(failure, folio);
         kick_if_needed();
         if Marks::is_low() {
             sys::deferred::kick();

@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! publish_a_section                              memory.rs    tables and blocks
-//! mark_test_clear_free, clear_side_by_side,
-//! mark_twice, retire_a_block                     page_ext.rs  entries, filter, blocks
+//! mark_test_clear_free, mark_while_freed,
+//! clear_side_by_side, mark_twice,
+//! retire_a_block                                 page_ext.rs  entries, filter, blocks
 //! evict, evict_and_free                          page_ext.rs  and whose turn it is
 //! close_with_the_last_page, reuse_a_record,
 //! keep_records_apart                             record.rs    states, free list
@@ -31,7 +32,7 @@ use super::memory::{Memory, Table, Zeroed};
 use super::page_ext::{Marked, PageExt, BLOCK_LEN};
 use super::reason::{Reason, Stage};
 use super::record::{Failure, Lost, Record, Records, Snapshot, Task, User};
-use super::sync::{AtomicU32, AtomicU64, Ordering};
+use super::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use super::version::{self, Group};
 use std::alloc::{dealloc, Layout};
 use std::cell::{Cell, RefCell};
@@ -266,6 +267,35 @@ fn mark_test_clear_free() {
             m.is_marked(0);
             m.free(0);
         });
+        m.settle();
+    });
+}
+
+/// A folio is freed while it is marked by somebody who has no reference: no mark stays.
+#[test]
+fn mark_while_freed() {
+    loom::model(|| {
+        let m = Marks::new(1);
+        // A block is there, and a record.
+        m.mark(1, 0).unwrap();
+        m.free(1);
+        let count = Rc::new(AtomicU32::new(1));
+        let theirs = Rc::clone(&count);
+        let mark = move |m: &Marks| {
+            let is_there = || theirs.load(Ordering::Relaxed) != 0;
+            let closed = |_: &Record, _| m.closed();
+            let marked = m.all.mark_unheld(&failure(0, 0), &m.heap, closed, is_there);
+            assert_eq!(marked, Ok(Marked::New));
+            m.new.set(m.new.get() + 1);
+        };
+        together(&m, mark, |m| {
+            count.store(0, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            if !m.all.is_empty() && m.all.maybe_marked(0) {
+                m.free(0);
+            }
+        });
+        assert!(!m.is_marked(0));
         m.settle();
     });
 }

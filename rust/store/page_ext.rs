@@ -22,7 +22,7 @@ use super::invariant::{hold, Invariant};
 use super::memory::{Memory, Table, Zeroed, TABLE_BITS, TABLE_LEN};
 use super::reason::Cause;
 use super::record::{Failure, Lost, Record, Records, User};
-use super::sync::{array, const_unless_loom, sized, AtomicU32, AtomicUsize, Ordering};
+use super::sync::{array, const_unless_loom, fence, sized, AtomicU32, AtomicUsize, Ordering};
 use core::ptr::NonNull;
 
 /// log2 of the pages in a block.
@@ -297,6 +297,28 @@ impl PageExt {
                 Err(lost) => return Err(lost),
             }
         }
+    }
+
+    /// As [`PageExt::mark`], of a folio that may be freed meanwhile. Whoever frees it drops the
+    /// last reference, in full order, and then calls [`PageExt::forget`] if the folio may be
+    /// marked; `is_there` tells whether it is still the folio of `failure`, and has one. One of
+    /// the two sees what the other did: the mark of a folio that is not there has ended.
+    pub fn mark_unheld(
+        &self,
+        failure: &Failure,
+        mem: &impl Memory,
+        mut closed: impl FnMut(&Record, Cause),
+        is_there: impl FnOnce() -> bool,
+    ) -> Result<Marked, Lost> {
+        let marked = self.mark(failure, mem, &mut closed)?;
+        fence(Ordering::SeqCst);
+        if !is_there() {
+            let ours = |user: &User<'_>| user.pfn() == failure.pfn && user.order() == failure.order;
+            if let Some(user) = self.lookup(failure.pfn).filter(ours) {
+                self.end(&user, |record| closed(record, Cause::Freed));
+            }
+        }
+        Ok(marked)
     }
 
     /// A new record, after evicting another one if need be.

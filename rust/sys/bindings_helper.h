@@ -117,7 +117,7 @@ void ppo_folio_read(struct page *page, struct ppo_folio *f);
 struct page *ppo_folio_of_list(struct list_head *entry);
 struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what);
 struct page *ppo_page_at(u64 pfn);
-struct page *ppo_folio_get(u64 pfn);
+struct page *ppo_folio_at(u64 pfn);
 void ppo_folio_put(struct page *page);
 u64 ppo_end_pfn(void);
 bool ppo_isolation_is_offlining(u64 mode);

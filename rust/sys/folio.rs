@@ -14,6 +14,27 @@ impl State {
     pub(crate) fn is_unpinned(&self) -> bool {
         self.count <= self.expected
     }
+
+    /// Of the folio that has `pfn`, as far as one can tell without a reference. `None` if there is
+    /// no such page. Context: any.
+    pub(crate) fn of(pfn: u64) -> Option<Self> {
+        // SAFETY: Any number may be asked for.
+        let head = unsafe { bindings::ppo_folio_at(pfn) };
+        NonNull::new(head).map(|head| Page(head).read())
+    }
+
+    /// True if somebody has a reference.
+    pub(crate) fn is_used(&self) -> bool {
+        self.count > 0
+    }
+
+    /// True if the folio was not freed since, or is another one that looks like it. Context: any.
+    pub(crate) fn is_still_there(&self) -> bool {
+        Self::of(self.pfn).is_some_and(|now| {
+            // Some of the kernel's pages count no references.
+            (now.pfn, now.order) == (self.pfn, self.order) && now.is_used() >= self.is_used()
+        })
+    }
 }
 
 /// A `struct page` of the kernel's; what it stands for may change at any time.
@@ -115,15 +136,6 @@ pub(crate) unsafe fn on_list(list: *mut list_head) -> impl Iterator<Item = Page>
 pub(crate) struct Held(Page);
 
 impl Held {
-    /// The folio that has `pfn`, if there is such a page and somebody uses it. Context: any but
-    /// NMI.
-    pub(crate) fn get(pfn: u64) -> Option<Self> {
-        // SAFETY: Any number may be asked for.
-        let page = unsafe { bindings::ppo_folio_get(pfn) };
-        // SAFETY: A page of the kernel's.
-        (!page.is_null()).then(|| Held(unsafe { Page::from_raw(page) }))
-    }
-
     /// The folio's head.
     pub(crate) fn page(&self) -> Page {
         self.0

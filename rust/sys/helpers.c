@@ -234,24 +234,13 @@ struct page *ppo_page_at(u64 pfn)
 	return pfn_to_online_page(pfn);
 }
 
-/*
- * The folio that has @pfn, with a reference taken; NULL if nobody uses that page
- * now, or there is none.
- */
-struct page *ppo_folio_get(u64 pfn)
+/* The head of the folio that has @pfn now; NULL if there is no such page. */
+struct page *ppo_folio_at(u64 pfn)
 {
 	struct page *page = pfn_to_online_page(pfn);
-	struct folio *folio;
+	struct folio *folio = page ? page_folio_racy(page) : NULL;
 
-	if (!page)
-		return NULL;
-	folio = page_folio_racy(page);
-	if (!folio || !folio_try_get(folio))
-		return NULL;
-	if (page_folio_racy(page) == folio)
-		return &folio->page;
-	folio_put(folio);
-	return NULL;
+	return folio ? &folio->page : NULL;
 }
 
 void ppo_folio_put(struct page *page)

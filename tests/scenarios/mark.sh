@@ -66,7 +66,7 @@ all_marked() {
 	done
 }
 
-plan 57
+plan 58
 # Large ranges are marked in one go.
 load report_rate=0 || give_up "the module does not load"
 UNUSED='mark: no page there is in use' UNMARKED='mark: no page there is marked'
@@ -196,6 +196,25 @@ check "each story has one end" test "$(stat marked)" -eq "$ends"
 check "a hole has no page to mark: an error that says so" \
 	refuses_and_tells "$D/mark" "$((HOLE + 5)) 1000" 'Invalid argument' "$UNUSED"
 unhold
+
+# Who has allocated memory for itself alone may take a reference of anybody else's to it for
+# a bug, and this one warns of it: free_contig_range().
+allocate_and_free() {
+	while [ -e /tmp/going ]; do
+		echo 4096 >"$CMA/alloc" && usleep 10000 && echo 4096 >"$CMA/free" && echo >>/tmp/frees
+	done
+}
+: >/tmp/going
+allocate_and_free &
+before=$(stat marked)
+for _ in $(seq 300); do
+	echo "$(cat "$CMA/base_pfn") 16384" 2>/dev/null >"$D/mark"
+done
+rm /tmp/going
+wait $!
+echo "# $(wc -l </tmp/frees) times freed, $(($(stat marked) - before)) marked meanwhile"
+check "memory is marked while CMA allocates it and frees it" \
+	test "$(wc -l </tmp/frees)" -gt 20 -a $(($(stat marked) - before)) -gt 1000
 check "no mark, stack or put was lost" no_losses
 disarm
 finish
