@@ -8,19 +8,7 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
-
-# latest COMMAND...: the longest delay in microseconds while the command runs
-latest() {
-	cyclictest --quiet --policy=fifo --priority=99 --interval=1000 --mlockall \
-		>/tmp/cyclictest 2>/dev/null &
-	wait_for 5 test -d "/proc/$!/task"
-	sleep 1
-	"$@" >/dev/null 2>&1
-	# Background shells ignore SIGINT.
-	kill -TERM $!
-	wait $!
-	sed -n 's/.*Max: *\([0-9]*\).*/\1/p' /tmp/cyclictest
-}
+. ./lib/latency.sh
 
 # storm: have all 60 000 fail in one system call, with the delay in $delay
 storm() {

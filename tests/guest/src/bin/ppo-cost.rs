@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What it costs to let go of a page, in nanoseconds per page. Under QEMU's -icount a
-//! nanosecond of the guest is an instruction.
+//! What it costs to let go of a page, and to have it marked, in nanoseconds per page.
+//! Under QEMU's -icount a nanosecond of the guest is an instruction.
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use ppo_guest::memory::{Kind, Mapping, PAGE_SIZE};
-use ppo_guest::pins::gup_test;
+use ppo_guest::numa::{Whose, move_pages};
+use ppo_guest::pins::{Mechanism, gup_test};
 use ppo_guest::subject::DEBUGFS;
 
 /// Print the time that something takes, in nanoseconds per page, the least of some runs.
@@ -44,6 +45,14 @@ enum What {
     Touch,
     /// munmap()
     Unmap,
+    /// A write to the module's file `mark`
+    Mark,
+    /// A migration to node 1 that fails, of all pages in one call of move_pages()
+    Fail,
+    /// As fail, once more
+    FailAgain,
+    /// As fail, with a call for each page
+    FailEach,
 }
 
 /// `struct gup_test` of mm/gup_test.h.
@@ -89,10 +98,7 @@ impl What {
         let memory = Kind::Anon.map(pages)?;
         let touched = began.elapsed();
         if marked {
-            let file = format!("{DEBUGFS}/mark");
-            for pfn in memory.pfns()? {
-                fs::write(&file, pfn.to_string()).with_context(|| file.clone())?;
-            }
+            mark(&memory)?;
         }
         let took = match self {
             Self::Get | Self::Pin => return self.gup_test(&memory),
@@ -115,8 +121,42 @@ impl What {
                 drop(memory);
                 began.elapsed()
             }
+            Self::Mark => mark(&memory)?,
+            Self::Fail | Self::FailAgain | Self::FailEach => self.fail(&memory)?,
         };
         Ok(took.as_nanos().try_into()?)
+    }
+
+    /// How long it takes to have pages fail to move which somebody holds.
+    fn fail(self, memory: &Mapping) -> Result<Duration> {
+        const NODE: i32 = 1;
+
+        let pin = Mechanism::Vmsplice.pin(memory)?;
+        let pages: Vec<_> = (memory.address()..)
+            .step_by(PAGE_SIZE)
+            .take(memory.len() / PAGE_SIZE)
+            .collect();
+        let move_all = || -> Result<()> {
+            let (nodes, mut status) = (vec![NODE; pages.len()], vec![0; pages.len()]);
+            let left = move_pages(0, &pages, &nodes, &mut status, Whose::Own)?;
+            ensure!(left.try_into() == Ok(pages.len()), "{left} did not move");
+            Ok(())
+        };
+        if matches!(self, Self::FailAgain) {
+            move_all()?;
+        }
+        let began = Instant::now();
+        if matches!(self, Self::FailEach) {
+            for &page in &pages {
+                let left = move_pages(0, &[page], &[NODE], &mut [0], Whose::Own)?;
+                ensure!(left == 1, "a page did move");
+            }
+        } else {
+            move_all()?;
+        }
+        let took = began.elapsed();
+        pin.release()?;
+        Ok(took)
     }
 
     /// How long gup_test says it took to put what it had taken.
@@ -139,4 +179,15 @@ impl What {
         .context("gup_test")?;
         Ok(test.put_delta_usec * 1000)
     }
+}
+
+/// Has the module mark the pages; how long that takes.
+fn mark(memory: &Mapping) -> Result<Duration> {
+    let file = format!("{DEBUGFS}/mark");
+    let pfns = memory.pfns()?;
+    let began = Instant::now();
+    for pfn in pfns {
+        fs::write(&file, pfn.to_string()).with_context(|| file.clone())?;
+    }
+    Ok(began.elapsed())
 }
