@@ -55,15 +55,12 @@ unsafe extern "C" fn isolated(
         return;
     };
     let mut held = held_in(start as u64, end as u64, Scan::Compaction);
-    // The references that the scan takes and puts are our own: no news.
-    let Some(first) = context.quietly(|| held.next()) else {
+    let Some(first) = held.next() else {
         return;
     };
     // No function returned an error: it just goes on.
     let attempt = Attempt::here(&mut context, reason, Stage::Isolate, 0, &FRAMES);
-    context.quietly(|| {
-        for held in once(first).chain(held) {
-            attempt.mark(held.page(), 1);
-        }
-    });
+    for folio in once(first).chain(held) {
+        attempt.mark_unheld(folio);
+    }
 }

@@ -50,18 +50,14 @@ impl Function for TestPagesIsolated {
             return;
         };
         let attempt = Attempt::new(&mut context, call.reason, Stage::Isolate, result, site);
-        // The references that the scan takes and puts are our own: no news.
-        context.quietly(|| {
-            for held in held_in(call.start, call.end, call.what) {
-                let page = held.page();
-                // What migrate_pages() gave back a moment ago was reported with that stage.
-                let known = MARKS
-                    .lookup(page.pfn())
-                    .is_some_and(|r| r.stage() == Stage::Migrate && r.reason() == call.reason);
-                if !known {
-                    attempt.mark(page, 1);
-                }
+        for folio in held_in(call.start, call.end, call.what) {
+            // What migrate_pages() gave back a moment ago was reported with that stage.
+            let known = MARKS
+                .lookup(folio.pfn)
+                .is_some_and(|r| r.stage() == Stage::Migrate && r.reason() == call.reason);
+            if !known {
+                attempt.mark_unheld(folio);
             }
-        });
+        }
     }
 }

@@ -57,7 +57,7 @@ use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Lost, Record, Task};
 use crate::store::{Depot, Limit, PageExt};
-use crate::sys::context::{Context, Occupied, Text};
+use crate::sys::context::{Context, Text};
 use crate::sys::{
     self,
     folio::{Page, State},
@@ -517,20 +517,16 @@ fn kick_if_needed() {
 }
 
 /// This CPU's scratch, for a hook that has something to record. If it is in use that is lost, and
-/// counted unless it was of our own doing. Context: any.
+/// counted. Context: any.
 fn record() -> Option<Context> {
     if broken().is_some() {
         return None;
     }
-    match Context::enter() {
-        Ok(context) => Some(context),
-        Err(Occupied { quiet }) => {
-            if !quiet {
-                Loss::Nested.count();
-            }
-            None
-        }
+    let context = Context::enter();
+    if context.is_none() {
+        Loss::Nested.count();
     }
+    context
 }
 
 /// The stack with that handle, once more; `None` if it is not in the depot. Context: any.

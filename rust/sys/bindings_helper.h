@@ -79,7 +79,6 @@ struct ppo_context {
 	unsigned long	*frames;	/* ppo_stack_depth + PPO_STACK_SLACK */
 	struct ppo_memo	*memo;		/* or NULL */
 	bool		busy;
-	bool		quiet;		/* what comes in now is of our own doing */
 };
 
 /* Sizes as C sees them: Rust asserts that its own are the same. */
@@ -115,10 +114,9 @@ u64 ppo_page_to_pfn(const struct page *page);
 u64 ppo_memmap_start(void);
 void ppo_folio_read(struct page *page, struct ppo_folio *f);
 struct page *ppo_folio_of_list(struct list_head *entry);
-struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what);
+bool ppo_scan(u64 *pfn, u64 end, enum ppo_scan what, struct ppo_folio *f);
 struct page *ppo_page_at(u64 pfn);
 struct page *ppo_folio_at(u64 pfn);
-void ppo_folio_put(struct page *page);
 u64 ppo_end_pfn(void);
 bool ppo_isolation_is_offlining(u64 mode);
 bool ppo_is_isolated(u64 pfn);
@@ -146,7 +144,7 @@ u64 ppo_page_ref_function(unsigned int n);
 /* context.c */
 int ppo_context_init(void);
 void ppo_context_exit(void);
-struct ppo_context *ppo_context_enter(bool *quiet);
+struct ppo_context *ppo_context_enter(void);
 void ppo_context_leave(struct ppo_context *ctx);
 bool ppo_in_task(void);
 unsigned int ppo_stack_here(unsigned long *frames);

@@ -237,16 +237,15 @@ void ppo_context_exit(void)
 
 /*
  * This CPU's scratch at this context level, preemption off until _leave().
- * NULL when the level is already in use; *quiet then tells if that was meant.
+ * NULL when the level is already in use.
  */
-struct ppo_context *ppo_context_enter(bool *quiet)
+struct ppo_context *ppo_context_enter(void)
 {
 	struct ppo_context *ctx;
 
 	preempt_disable_notrace();
 	ctx = &this_cpu_ptr(contexts)->level[interrupt_context_level()];
 	if (ctx->busy) {
-		*quiet = ctx->quiet;
 		preempt_enable_notrace();
 		return NULL;
 	}

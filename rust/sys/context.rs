@@ -36,34 +36,12 @@ pub(crate) enum Stack<'a> {
 /// This CPU's scratch at this context level. Preemption is off as long as it exists.
 pub(crate) struct Context(NonNull<bindings::ppo_context>);
 
-/// This level of this CPU is in use: what we do has called us.
-pub(crate) struct Occupied {
-    /// What called us was expected, and is nothing to record.
-    pub(crate) quiet: bool,
-}
-
 impl Context {
-    /// Takes the scratch. Context: any.
-    ///
-    /// # Errors
-    ///
-    /// [`Occupied`] if it is taken already.
+    /// Takes the scratch; `None` if it is in use: what we do has called us. Context: any.
     #[inline]
-    pub(crate) fn enter() -> Result<Self, Occupied> {
-        let mut quiet = false;
+    pub(crate) fn enter() -> Option<Self> {
         // SAFETY: `init` was called: hooks are attached after it.
-        let context = unsafe { bindings::ppo_context_enter(&mut quiet) };
-        NonNull::new(context).map(Context).ok_or(Occupied { quiet })
-    }
-
-    /// Runs `f`; a hook that it runs into at this level has nothing to record.
-    pub(crate) fn quietly<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: We hold the context.
-        unsafe { self.0.as_mut().quiet = true };
-        let result = f();
-        // SAFETY: As above.
-        unsafe { self.0.as_mut().quiet = false };
-        result
+        NonNull::new(unsafe { bindings::ppo_context_enter() }).map(Context)
     }
 
     fn unwind(&mut self) -> &mut [usize] {

@@ -3,7 +3,7 @@
 //! Reading pages and folios that may change under us.
 
 use super::bindings;
-use core::ptr::{addr_of_mut, NonNull};
+use core::ptr::NonNull;
 use kernel::bindings::{list_head, page};
 use kernel::ffi::c_int;
 
@@ -132,23 +132,6 @@ pub(crate) unsafe fn on_list(list: *mut list_head) -> impl Iterator<Item = Page>
     })
 }
 
-/// A folio with a reference of ours.
-pub(crate) struct Held(Page);
-
-impl Held {
-    /// The folio's head.
-    pub(crate) fn page(&self) -> Page {
-        self.0
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // SAFETY: Whoever made it took the reference.
-        unsafe { bindings::ppo_folio_put(self.0 .0.as_ptr()) };
-    }
-}
-
 /// Which of the folios that somebody holds an attempt could not take.
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -163,13 +146,13 @@ pub(crate) enum Scan {
 
 /// The folios with a page from `start` up to `end` that have more references than the kernel
 /// accounts for, and were an obstacle to what was tried.
-pub(crate) fn held_in(start: u64, end: u64, what: Scan) -> impl Iterator<Item = Held> {
+pub(crate) fn held_in(start: u64, end: u64, what: Scan) -> impl Iterator<Item = State> {
     let mut pfn = start;
     core::iter::from_fn(move || {
-        // SAFETY: `pfn` is ours; any range may be asked for.
-        let page = unsafe { bindings::ppo_scan(addr_of_mut!(pfn), end, what as _) };
-        // SAFETY: A page of the kernel's.
-        (!page.is_null()).then(|| Held(unsafe { Page::from_raw(page) }))
+        let mut folio = State::default();
+        // SAFETY: `pfn` and `folio` are ours; any range may be asked for.
+        let found = unsafe { bindings::ppo_scan(&mut pfn, end, what as _, &mut folio) };
+        found.then_some(folio)
     })
 }
 

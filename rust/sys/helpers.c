@@ -148,10 +148,7 @@ void ppo_folio_read(struct page *page, struct ppo_folio *f)
 	f->mt = page_migratetype(f->pfn);
 }
 
-/*
- * Memory of users, which could be moved if nobody held it. Whoever allocated
- * other pages may not expect anybody else's reference (free_contig_range()).
- */
+/* Memory of users, which could be moved if nobody held it */
 static bool folio_is_movable_racy(const struct folio *folio,
 				  const struct ppo_folio *f)
 {
@@ -187,15 +184,13 @@ static bool is_obstacle(const struct folio *folio, const struct ppo_folio *f,
 }
 
 /*
- * The next folio from *pfn on that somebody holds although it should be free,
- * with a reference taken so that it stays what it is; NULL at @end. *pfn is
- * moved behind it.
+ * The next folio from *pfn on that somebody holds although it should be free;
+ * false at @end. *pfn is moved behind it.
  */
-struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what)
+bool ppo_scan(u64 *pfn, u64 end, enum ppo_scan what, struct ppo_folio *f)
 {
 	while (*pfn < end) {
 		struct page *page = pfn_to_online_page(*pfn);
-		struct ppo_folio f;
 		struct folio *folio;
 		u64 next;
 
@@ -214,19 +209,18 @@ struct page *ppo_scan(u64 *pfn, u64 end, enum ppo_scan what)
 			(*pfn)++;
 			continue;
 		}
-		ppo_folio_read(&folio->page, &f);
-		next = f.pfn + (1UL << f.order);
+		ppo_folio_read(&folio->page, f);
+		next = f->pfn + (1UL << f->order);
 		*pfn = max(next, *pfn + 1);
 
-		if (!is_obstacle(folio, &f, what) || !folio_try_get(folio))
+		if (!is_obstacle(folio, f, what))
 			continue;
-		/* Now it stays; was it still this one, and still held? */
-		ppo_folio_read(&folio->page, &f);
-		if (page_folio_racy(page) == folio && f.count - 1 > f.expected)
-			return &folio->page;
-		folio_put(folio);
+		/* It may have been read while it changed: a second time? */
+		ppo_folio_read(&folio->page, f);
+		if (page_folio_racy(page) == folio && is_obstacle(folio, f, what))
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
 struct page *ppo_page_at(u64 pfn)
@@ -241,11 +235,6 @@ struct page *ppo_folio_at(u64 pfn)
 	struct folio *folio = page ? page_folio_racy(page) : NULL;
 
 	return folio ? &folio->page : NULL;
-}
-
-void ppo_folio_put(struct page *page)
-{
-	folio_put((struct folio *)page);
 }
 
 /* The first pfn behind all memory there is. */

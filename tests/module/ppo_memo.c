@@ -66,9 +66,8 @@ static noinline void look(void)
 	struct ppo_context *ctx;
 	unsigned long frame = (unsigned long)__builtin_frame_address(0);
 	u32 known = 0, handle;
-	bool quiet;
 
-	ctx = ppo_context_enter(&quiet);
+	ctx = ppo_context_enter();
 	if (!ctx)
 		return;
 	nr = ppo_stack_new(ctx, &known);
