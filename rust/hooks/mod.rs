@@ -577,7 +577,7 @@ impl Attempt {
     }
 
     /// Marks a folio, or counts a failure more, and reports it once in a burst of them. The folio
-    /// must not be freed meanwhile; `ours` of its references are the attempt's or our own.
+    /// must not be freed meanwhile; `ours` of its references are the attempt's.
     fn mark(&self, page: Page, ours: i32) {
         let mut folio = page.read();
         folio.count -= ours;

@@ -32,7 +32,7 @@ impl State {
     pub(crate) fn is_still_there(&self) -> bool {
         Self::of(self.pfn).is_some_and(|now| {
             // Some of the kernel's pages count no references.
-            (now.pfn, now.order) == (self.pfn, self.order) && now.is_used() >= self.is_used()
+            (now.pfn, now.order) == (self.pfn, self.order) && (now.is_used() || !self.is_used())
         })
     }
 }

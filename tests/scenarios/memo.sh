@@ -3,6 +3,7 @@
 #
 # The memo of the last stack, in the module ppo_memo: a stack that is told from it is the
 # one which unwinding finds, however like to another the stacks are made.
+# debug: quick
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
