@@ -164,7 +164,7 @@ mount_files() {
 		losetup "$DISK" /tmp/files.img
 		;;
 	nbd)
-		ppo-nbd /tmp/files.img >/tmp/disk 2>&1 &
+		ppo-nbd --limit $((60 * PATIENCE)) /tmp/files.img >/tmp/disk 2>&1 &
 		SERVER=$!
 		wait_for 20 test -s /tmp/disk
 		DISK=$(cat /tmp/disk)

@@ -18,10 +18,17 @@ use ppo_guest::nbd::{CONTROL, Command, Device, Server};
 struct Arguments {
     /// What the device is to contain
     image: PathBuf,
+
+    /// For how many seconds it holds back a reply at most: long after every test should
+    /// have ended its hold. One that is killed cannot: the end of its nameless file comes
+    /// before that of its connection, and waits for writeback
+    #[arg(long, default_value_t = 60)]
+    limit: u64,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let limit = Duration::from_secs(arguments.limit);
     let image = File::options()
         .read(true)
         .write(true)
@@ -33,22 +40,18 @@ fn main() -> Result<()> {
     let device = Device::new(image)?;
     println!("{}", device.path().display());
     for connection in control.incoming() {
-        hold(device.server(), connection?)?;
+        hold(device.server(), connection?, limit)?;
     }
     Ok(())
 }
 
-/// Long after every test should have ended its hold. One that is killed cannot: the end
-/// of its nameless file comes before that of its connection, and waits for writeback.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Holds back replies until the other end is closed.
-fn hold(server: &Server, mut connection: UnixStream) -> io::Result<()> {
-    connection.set_read_timeout(Some(LIMIT))?;
+/// Holds back replies until the other end is closed, or for `limit`.
+fn hold(server: &Server, mut connection: UnixStream, limit: Duration) -> io::Result<()> {
+    connection.set_read_timeout(Some(limit))?;
     server.hold(Command::Write);
     // Whoever went away meanwhile needs no answer.
     if connection.write_all(b"\n").is_ok() && connection.read(&mut [0]).is_err() {
-        eprintln!("ppo-nbd: held for {LIMIT:?}, which is enough");
+        eprintln!("ppo-nbd: held for {limit:?}, which is enough");
     }
     server.release()
 }
