@@ -311,6 +311,17 @@ impl PageExt {
         is_there: impl FnOnce() -> bool,
     ) -> Result<Marked, Lost> {
         let marked = self.mark(failure, mem, &mut closed)?;
+        self.end_if_gone(failure, closed, is_there);
+        Ok(marked)
+    }
+
+    /// The second half of [`PageExt::mark_unheld`].
+    pub(super) fn end_if_gone(
+        &self,
+        failure: &Failure,
+        mut closed: impl FnMut(&Record, Cause),
+        is_there: impl FnOnce() -> bool,
+    ) {
         fence(Ordering::SeqCst);
         if !is_there() {
             let ours = |user: &User<'_>| user.pfn() == failure.pfn && user.order() == failure.order;
@@ -318,7 +329,6 @@ impl PageExt {
                 self.end(&user, |record| closed(record, Cause::Freed));
             }
         }
-        Ok(marked)
     }
 
     /// A new record, after evicting another one if need be.
