@@ -66,6 +66,31 @@ fn memory_may_lie_anywhere_and_costs_only_where_marked() {
 }
 
 #[test]
+fn a_folio_that_is_gone_once_it_is_marked_does_not_stay_so() {
+    let (marks, mem) = (page_ext(10), Host::new(100));
+    let closed = RefCell::new(Vec::new());
+    let close = |r: &Record, cause| closed.borrow_mut().push((r.pfn(), cause));
+    // What it is told of the folio it asks for when the mark can be seen, not before.
+    let mark = |pfn, is_there| {
+        marks.mark_unheld(&failure(pfn, 2), &mem, close, || {
+            assert!(marks.lookup(pfn).is_some());
+            is_there
+        })
+    };
+    assert_eq!(mark(8, true), Ok(Marked::New));
+    assert_eq!(mark(8, true), Ok(Marked::Again(2)));
+    assert!(marks.lookup(8).is_some() && closed.borrow().is_empty());
+
+    assert_eq!(mark(16, false), Ok(Marked::New));
+    assert!((16..20).all(|pfn| marks.lookup(pfn).is_none()));
+    assert_eq!(*closed.borrow(), [(16, Cause::Freed)]);
+    // Of what was there before too: it is the end of its story.
+    assert_eq!(mark(8, false), Ok(Marked::Again(3)));
+    assert!(marks.lookup(8).is_none() && marks.is_empty());
+    assert_eq!(drain(&marks, &mem), 0);
+}
+
+#[test]
 fn a_failure_more_is_an_attempt_and_keeps_the_first_time() {
     let (marks, mem) = (page_ext(10), Host::new(100));
     assert_eq!(marks.mark(&failure(5, 0), &mem, |_, _| ()), Ok(Marked::New));
