@@ -18,14 +18,17 @@ lost() {
 	[ "$(stat lost_calls)" -ge "$1" ]
 }
 
-# end PID...: each comes to an end of its own, its page moved (0) or not (1)
+# end PID...: each comes to an end of its own, its page moved (0) or not (1); how many
+# did is in MOVED
 end() {
 	local pid status
 
+	MOVED=0
 	for pid; do
 		status=0
 		wait "$pid" || status=$?
 		[ "$status" -le 1 ] || return 1
+		MOVED=$((MOVED + 1 - status))
 	done
 }
 
@@ -43,7 +46,7 @@ a_holder_is_named() {
 	[ "$named" -eq 1 ]
 }
 
-plan 8
+plan 9
 load || give_up "the module does not load"
 echo 8192 >"$T/buffer_size_kb"
 mount_files nbd
@@ -69,6 +72,8 @@ check "no more calls are counted than there were tasks" test "$lost" -le $TASKS
 release
 # shellcheck disable=SC2086 # words
 check "they all come to an end" end $movers
+echo "# $MOVED of $TASKS pages moved"
+check "and most pages have moved" test "$MOVED" -gt $((TASKS / 2))
 unhold
 umount_files
 check "nothing else was lost" test "$(sum 'lost_.*')" -eq "$(stat lost_calls)"
