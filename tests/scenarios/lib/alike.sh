@@ -8,6 +8,9 @@
 # does not show it again. That is told, but held against the module is only what is seen in
 # most of the runs with it and in none without.
 #
+# A program that is killed without the module, for the time it takes, is skipped: it is cut
+# off at another place each time.
+#
 # A scenario says which in PROGRAMS, a line each, and how in run_program.
 
 A=/tmp/alike
@@ -159,6 +162,20 @@ run_all() {
 	[ "$where" = without ] || module_out
 }
 
+# killed NUMBER: was its first run without the module? (by timeout)
+killed() {
+	grep -qx 'exit status 137' "$A/without.1.$1"
+}
+
+# ended NUMBER...: those of these programs that were not
+ended() {
+	local number
+
+	for number in "$@"; do
+		killed "$number" || echo "$number"
+	done
+}
+
 # unlike N NUMBER...: those of these programs that need more runs after the Nth
 unlike() {
 	local n=$1 number
@@ -185,6 +202,10 @@ result() {
 	local name without=$A/without.1.$1
 
 	name=$(sed -n "$1p" $A/programs)
+	if killed "$1"; then
+		skip "$name" "it takes too long here, without the module: $(sums "$without")"
+		return
+	fi
 	# So a selftest says that it has to be skipped.
 	if ! differ "$1" && grep -qx 'exit status 4' "$without"; then
 		skip "$name" "it is not built, or skips all"
@@ -209,6 +230,8 @@ alike() {
 		[ -n "$again" ] || break
 		# shellcheck disable=SC2086 # numbers
 		run_all without "$n" $again
+		# shellcheck disable=SC2086
+		again=$(ended $again)
 		# shellcheck disable=SC2086
 		run_all with "$n" $again
 		# shellcheck disable=SC2086
