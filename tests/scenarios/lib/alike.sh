@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Programs that judge the kernel, run without the module and then with it: they have to
-# say the same of both. What is compared is the exit status and each single result.
+# say the same of both, or better of the latter. What is compared is the exit status and each
+# single result.
 #
 # A program that is unlike itself from run to run shows that without the module as well, or
 # does not show it again. That is told, but held against the module is only what is seen in
