@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Programs that judge the kernel, run without the module and then with it: they have to
-# say the same of both, or better of the latter. What is compared is the exit status and each
-# single result.
+# say the same of both. What is compared is the exit status and each single result.
 #
 # A program that is unlike itself from run to run shows that without the module as well, or
 # does not show it again. That is told, but held against the module is only what is seen in
 # most of the runs with it and in none without.
 #
-# A program that is killed without the module, for the time it takes, is skipped: it is cut
-# off at another place each time.
+# A program that is killed without the module, as by timeout, is cut off at another place each
+# time: it runs once with the module too, for the kernel's log, and is not compared.
 #
 # A scenario says which in PROGRAMS, a line each, and how in run_program.
 
@@ -106,12 +105,6 @@ differ() {
 	! cmp -s "$A/without.1.$1" "$A/with.1.$1"
 }
 
-# news KNOWN FILE: the lines of FILE that are not in KNOWN, those aside that say that something
-# is ok: better than without the module is no harm
-news() {
-	sort -u "$2" | grep -vxF -f "$1" | grep -vE '^[0-9]+ ok '
-}
-
 # sums FILE: how many results of each kind
 sums() {
 	awk '
@@ -138,7 +131,7 @@ judge() {
 	done
 	sort -u $A/without.?."$1" >$A/known
 	for run in "$A"/with.?."$1"; do
-		news $A/known "$run"
+		sort -u "$run" | grep -vxF -f $A/known
 	done | sort | uniq -c >$A/new
 	while read -r times line; do
 		if [ $((times * 2)) -gt $runs ]; then
@@ -169,18 +162,9 @@ run_all() {
 	[ "$where" = without ] || module_out
 }
 
-# killed NUMBER: was its first run without the module? (by timeout)
+# killed NUMBER: was its first run without the module?
 killed() {
 	grep -qx 'exit status 137' "$A/without.1.$1"
-}
-
-# ended NUMBER...: those of these programs that were not
-ended() {
-	local number
-
-	for number in "$@"; do
-		killed "$number" || echo "$number"
-	done
 }
 
 # unlike N NUMBER...: those of these programs that need more runs after the Nth
@@ -189,8 +173,10 @@ unlike() {
 	shift
 
 	for number in "$@"; do
-		if [ "$n" -lt $TRIES ]; then
-			news "$A/without.1.$number" "$A/with.1.$number" >/dev/null
+		if killed "$number"; then
+			continue
+		elif [ "$n" -lt $TRIES ]; then
+			differ "$number"
 		else
 			! judge "$number" >/dev/null
 		fi && echo "$number"
@@ -210,7 +196,7 @@ result() {
 
 	name=$(sed -n "$1p" $A/programs)
 	if killed "$1"; then
-		skip "$name" "it takes too long here, without the module: $(sums "$without")"
+		skip "$name" "it is killed without the module as well: $(sums "$without")"
 		return
 	fi
 	# So a selftest says that it has to be skipped.
@@ -237,8 +223,6 @@ alike() {
 		[ -n "$again" ] || break
 		# shellcheck disable=SC2086 # numbers
 		run_all without "$n" $again
-		# shellcheck disable=SC2086
-		again=$(ended $again)
 		# shellcheck disable=SC2086
 		run_all with "$n" $again
 		# shellcheck disable=SC2086
