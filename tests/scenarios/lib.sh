@@ -53,13 +53,17 @@ check_grep() {
 	[ -s /tmp/check.log ] || echo "# no line of $3 matches $2"
 }
 
-# succeeds_now NAME COMMAND: a result, ok if what failed before succeeds now; if it does
-# not, the trace tells who is in its way
+# succeeds_now NAME COMMAND: a result, ok if what failed before succeeds now, or soon: where
+# it is not at once, the trace tells who was in its way
 succeeds_now() {
-	local before=$failed
+	local tries=3
 
-	check "$1 succeeds now" "$2"
-	[ "$failed" -eq "$before" ] || tail -n 100 "$T/trace" | diag
+	until "$2"; do
+		tail -n 100 "$T/trace" | diag
+		[ $((tries -= 1)) -gt 0 ] || break
+		usleep $((1000000 * PATIENCE))
+	done
+	check "$1 succeeds now" test $tries -gt 0
 }
 
 # skip NAME WHY: a result that could not be had here
