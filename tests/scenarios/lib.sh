@@ -157,6 +157,12 @@ cma_alloc_all() {
 	echo "$count" >"$CMA/alloc" && echo "$count" >"$CMA/free"
 }
 
+# pages_in_all: the first pfn behind all memory
+pages_in_all() {
+	awk '$1 == "spanned" { n = $2 } $1 == "start_pfn:" && $2 + n > end { end = $2 + n }
+		END { print end }' /proc/zoneinfo
+}
+
 # mount_files loop|nbd: mount an empty ext4 file system of 64 MiB for "hold --memory
 # file". That on nbd has a server of ours, for "--by writeback"
 mount_files() {

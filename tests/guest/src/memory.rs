@@ -46,7 +46,7 @@ const SEARCH_BYTES: usize = 256 << 20;
 const IN_THE_WAY: usize = 256;
 
 /// What the memory is made of.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// Shared memory, in the page cache of a tmpfs file
     Shmem,
