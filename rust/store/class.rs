@@ -82,6 +82,52 @@ const ENTRY: [&str; 7] = [
     "__do_softirq",
 ];
 
+/// Functions that everybody calls who takes or gives back references.
+const MIDDLEMEN: [&str; 20] = [
+    // gup.c
+    "try_get_folio*",
+    "try_grab_folio*",
+    "gup_fast_fallback*",
+    "gup_put_folio*",
+    "get_user_pages_fast*",
+    "pin_user_pages_fast*",
+    "pin_user_pages_remote*",
+    "__get_user_pages*",
+    "follow_page*",
+    "__gup_longterm_locked*",
+    "unpin_user_page*",
+    // lib/iov_iter.c
+    "__iov_iter_get_pages_alloc*",
+    "iov_iter_get_pages2*",
+    "iov_iter_extract_pages*",
+    // filemap.c
+    "filemap_get_entry*",
+    "filemap_get_read_batch*",
+    // swap.c
+    "folios_put_refs*",
+    "__folio_put*",
+    "__folio_batch_release*",
+    "release_pages*",
+];
+
+/// Is `function` in one of the patterns? A compiler's suffix, as in `folio_batch_move_lru.part.0`,
+/// does not matter.
+fn is_in(function: &str, patterns: &[&str]) -> bool {
+    let plain = function.split('.').next().unwrap_or(function);
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => plain.starts_with(start),
+            None => plain == *pattern,
+        })
+}
+
+/// Does the function say something of who takes or gives back a reference? All others are called
+/// by it for that.
+pub fn is_telling(function: &str) -> bool {
+    !is_in(function, &MIDDLEMEN)
+}
+
 impl Class {
     /// The name used in tables.
     pub const fn name(self) -> &'static str {
@@ -93,23 +139,13 @@ impl Class {
     }
 
     /// What a stack is that has this function in it, if that tells; the innermost that does decides,
-    /// and none makes a holder. A compiler's suffix, as in `folio_batch_move_lru.part.0`, does not
-    /// matter.
+    /// and none makes a holder.
     pub fn told_by(function: &str) -> Option<Self> {
-        let plain = function.split('.').next().unwrap_or(function);
-        let is_in = |patterns: &[&str]| {
-            patterns
-                .iter()
-                .any(|pattern| match pattern.strip_suffix('*') {
-                    Some(start) => plain.starts_with(start),
-                    None => plain == *pattern,
-                })
-        };
-        if is_in(&LRU) {
+        if is_in(function, &LRU) {
             Some(Class::Lru)
-        } else if is_in(&MIGRATOR) {
+        } else if is_in(function, &MIGRATOR) {
             Some(Class::Migrator)
-        } else if is_in(&ENTRY) {
+        } else if is_in(function, &ENTRY) {
             Some(Class::Holder)
         } else {
             None

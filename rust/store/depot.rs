@@ -18,7 +18,8 @@
 //! 6  oldest folio
 //! 7  sum of their ages
 //! 8  last task: pid, 9 and 10 comm
-//! 11 first frame ...
+//! 11 a note
+//! 12 first frame ...
 //! ```
 //!
 //! # Protocol
@@ -43,7 +44,7 @@ const TABLE_BYTES: usize = size_of::<Table<Pool>>();
 /// What a depot takes that has room for a pool, the pool aside: buckets and a table.
 pub const OVERHEAD_BYTES: usize = HEADS * size_of::<Heads>() + TABLE_BYTES;
 /// Words before the frames of a stack.
-const HEADER: u32 = 11;
+const HEADER: u32 = 12;
 /// Most frames of a stack.
 pub const MAX_FRAMES: usize = 64;
 /// Buckets in one allocation.
@@ -169,6 +170,16 @@ impl<'a> Stack<'a> {
                 self.words[10].store(put.task.comm[1], Ordering::Relaxed);
             }
         });
+    }
+
+    /// What [`Stack::set_note`] has set last, or 0.
+    pub fn note(&self) -> u64 {
+        self.words[11].load(Ordering::Relaxed)
+    }
+
+    /// Keeps a word with the stack. Context: any.
+    pub fn set_note(&self, note: u64) {
+        self.words[11].store(note, Ordering::Relaxed);
     }
 
     /// Return addresses, innermost first.

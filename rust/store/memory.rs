@@ -9,7 +9,7 @@
 //! }
 //! ```
 
-use super::sync::{array, const_unless_loom, sized, AtomicPtr, Ordering};
+use super::sync::{array, const_unless_loom, sized, AtomicPtr, AtomicUsize, Ordering};
 use core::ptr::{null_mut, NonNull};
 
 /// Types for which zeroed memory is a value, and which need no drop.
@@ -37,6 +37,42 @@ pub trait Memory {
     ///
     /// `p` must come from [`Memory::alloc`] of the same source, and nobody may use it any more.
     unsafe fn free<T: Zeroed>(&self, p: NonNull<T>);
+}
+
+/// Memory of which no more than `cap` bytes are taken.
+pub(super) struct Counted<'a, M> {
+    pub(super) mem: &'a M,
+    pub(super) bytes: &'a AtomicUsize,
+    pub(super) cap: usize,
+}
+
+impl<M> Counted<'_, M> {
+    /// Is there no room for one `T` more?
+    pub(super) fn is_full<T>(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) + size_of::<T>() > self.cap
+    }
+}
+
+impl<M: Memory> Memory for Counted<'_, M> {
+    fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
+        let size = size_of::<T>();
+        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let p = if before + size <= self.cap {
+            self.mem.alloc()
+        } else {
+            None
+        };
+        if p.is_none() {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+        p
+    }
+
+    unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
+        // SAFETY: As the caller promises.
+        unsafe { self.mem.free(p) };
+        self.bytes.fetch_sub(size_of::<T>(), Ordering::Relaxed);
+    }
 }
 
 /// A pointer that is null until memory is published in it.

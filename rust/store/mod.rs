@@ -11,21 +11,26 @@
 //!
 //! ```text
 //! pfn -> PageExt: four tables -> Block of 64 pages -> record index -> Records -> Record
+//! pfn -> Ledger: three tables -> Chunk of 512 pages -> Entry
 //! frames -> Depot: bucket -> chain of stacks in pools -> Handle -> who puts there
 //! ```
 
 // Under loom some of what is many otherwise is one, see `sync::sized`.
 #![cfg_attr(loom, allow(clippy::modulo_one))]
 
+mod account;
 pub mod class;
 pub mod command;
 pub mod depot;
 pub mod invariant;
+pub mod ledger;
 pub mod limit;
 pub mod memory;
 #[cfg(all(test, loom))]
 mod models;
 pub mod page_ext;
+mod pairs;
+pub mod ranges;
 pub mod reason;
 pub mod record;
 mod sync;
@@ -34,5 +39,6 @@ mod tests;
 mod version;
 
 pub use depot::Depot;
+pub use ledger::Ledger;
 pub use limit::Limit;
 pub use page_ext::PageExt;

@@ -15,6 +15,7 @@
 //! refill_a_pool                                  depot.rs     buckets, room, pools
 //! read_whole, read_among_writers,
 //! write_in_turns                                 version.rs   words that belong together
+//! account_in_turns, read_an_account              ledger.rs    entries of a page
 //! ```
 //!
 //! Every constant that sizes something is as small as it can be, see [`super::sync::sized`], and a
@@ -27,6 +28,7 @@
 //! mends this; with the loom of crates.io the models are run, but not in every order.
 
 use super::depot::{Depot, Handle, OVERHEAD_BYTES, POOL_BYTES};
+use super::ledger::{Change, Ledger, Snapshot as Account};
 use super::limit::Limit;
 use super::memory::{Memory, Table, Zeroed};
 use super::page_ext::{Marked, PageExt, BLOCK_LEN};
@@ -695,5 +697,87 @@ fn report_once() {
         assert!(a != b);
         m.free(0);
         m.settle();
+    });
+}
+
+struct Watched {
+    ledger: Ledger,
+    heap: Heap,
+}
+
+impl Watched {
+    fn new() -> Rc<Self> {
+        let watched = Watched {
+            ledger: Ledger::new(),
+            heap: Heap::default(),
+        };
+        watched.ledger.configure(2, usize::MAX);
+        assert_eq!(watched.ledger.reserve(0, 1, &watched.heap), Ok(()));
+        watched.ledger.watch(0, 1);
+        Rc::new(watched)
+    }
+
+    /// The page is allocated; everything about that follows from `n`.
+    fn set(&self, n: u32) {
+        let change = Change {
+            refs: n as i32,
+            count: n as i32,
+            expected: n as i32,
+            mapcount: 0,
+            stack: Handle(n),
+            pid: n as i32,
+            now: n,
+        };
+        self.ledger.set(0, &change);
+    }
+
+    fn read(&self) -> Account {
+        self.ledger.read(0).expect("watched")
+    }
+
+    /// All of it is of one allocation: which.
+    fn which(account: &Account) -> u32 {
+        let entry = account.entries[0].expect("an entry");
+        let n = entry.refs;
+        assert_eq!(
+            (entry.stack, entry.pid, entry.time),
+            (Handle(n), n as i32, n)
+        );
+        assert_eq!(account.owner, Handle(n));
+        assert!(account.entries[1].is_none());
+        n
+    }
+}
+
+/// Two enter something: it is as one of them left it, and if the other could not that is told.
+#[test]
+fn account_in_turns() {
+    loom::model(|| {
+        let s = Watched::new();
+        together(&s, |s| s.set(1), |s| s.set(2));
+        let account = s.read();
+        assert!(account.whole);
+        let last = Watched::which(&account);
+        assert!(last == 1 || last == 2);
+        let missed = s.ledger.figures().missed;
+        assert!(missed <= 1);
+        assert_eq!(account.missed, missed == 1);
+    });
+}
+
+/// What is read whole was so at one moment, though the first word may be as it was before.
+#[test]
+fn read_an_account() {
+    loom::model(|| {
+        let s = Watched::new();
+        s.set(1);
+        let twice = |s: &Watched| {
+            s.set(2);
+            s.set(1);
+        };
+        let (_, account) = together(&s, twice, |s| s.read());
+        if account.whole {
+            Watched::which(&account);
+        }
     });
 }

@@ -19,7 +19,7 @@
 //!   It is freed when all who might have looked at it are gone.
 
 use super::invariant::{hold, Invariant};
-use super::memory::{Memory, Table, Zeroed, TABLE_BITS, TABLE_LEN};
+use super::memory::{Counted, Memory, Table, Zeroed, TABLE_BITS, TABLE_LEN};
 use super::reason::Cause;
 use super::record::{Failure, Lost, Record, Records, User};
 use super::sync::{array, const_unless_loom, fence, sized, AtomicU32, AtomicUsize, Ordering};
@@ -235,12 +235,12 @@ impl PageExt {
             .ok_or(Lost::NoMemory)?
             .slot(at(0));
         loop {
-            let found = slot
-                .get_or_publish(blocks)
-                .ok_or_else(|| match blocks.is_full() {
-                    true => Lost::Blocks,
-                    false => Lost::NoMemory,
-                })?;
+            let found =
+                slot.get_or_publish(blocks)
+                    .ok_or_else(|| match blocks.is_full::<Block>() {
+                        true => Lost::Blocks,
+                        false => Lost::NoMemory,
+                    })?;
             match found.get(pages) {
                 Some(0) => {
                     self.busy_blocks.fetch_add(1, Ordering::Relaxed);
@@ -630,41 +630,6 @@ impl PageExt {
 impl Default for PageExt {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Memory of which no more than `cap` bytes are taken.
-struct Counted<'a, M> {
-    mem: &'a M,
-    bytes: &'a AtomicUsize,
-    cap: usize,
-}
-
-impl<M> Counted<'_, M> {
-    fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) + size_of::<Block>() > self.cap
-    }
-}
-
-impl<M: Memory> Memory for Counted<'_, M> {
-    fn alloc<T: Zeroed>(&self) -> Option<NonNull<T>> {
-        let size = size_of::<T>();
-        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
-        let p = if before + size <= self.cap {
-            self.mem.alloc()
-        } else {
-            None
-        };
-        if p.is_none() {
-            self.bytes.fetch_sub(size, Ordering::Relaxed);
-        }
-        p
-    }
-
-    unsafe fn free<T: Zeroed>(&self, p: NonNull<T>) {
-        // SAFETY: As the caller promises.
-        unsafe { self.mem.free(p) };
-        self.bytes.fetch_sub(size_of::<T>(), Ordering::Relaxed);
     }
 }
 

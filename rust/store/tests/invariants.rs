@@ -126,7 +126,7 @@ fn an_audit_of_stacks_finds_what_is_broken() {
     let cases: [Case; 5] = [
         (None, |_, _| ()),
         // A frame, the hash, a chain that leads to itself, and one that ends too early.
-        (Some("bucket"), |d, h| d.word(h, 11).store(9, Relaxed)),
+        (Some("bucket"), |d, h| d.word(h, 12).store(9, Relaxed)),
         (Some("bucket"), |d, h| {
             d.word(h, 1).fetch_xor(1, Relaxed);
         }),

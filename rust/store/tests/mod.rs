@@ -2,11 +2,14 @@
 
 //! Host tests, by subject: units, properties against plain models, and threads.
 
+mod accounts;
 mod evictions;
 mod invariants;
 mod limit;
 mod marks;
+mod ranges;
 mod records;
+mod replay;
 mod stacks;
 mod text;
 mod version;
