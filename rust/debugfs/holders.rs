@@ -3,8 +3,12 @@
 //! `holders`: who had the folios that failed. One paragraph for each stack that puts came from,
 //! holders before the kernel's own noise, most folios first. Position: place in that order.
 //!
+//! A stack that took references to watched pages which are held for longer than `longterm_ms` now
+//! says so with `long=`, also if nothing was ever put from there.
+//!
 //! The order is made when the file is opened; the figures are those of the moment they are shown.
 
+use super::ledger;
 use super::text::{frames, Comm, Whole};
 use crate::hooks::{reading, stats::Loss, DEPOT};
 use crate::store::class::Class;
@@ -23,20 +27,34 @@ pub(super) struct Holders;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     class: Class,
+    /// Folios, and references that are held for long now.
     folios: Reverse<u32>,
     puts: Reverse<u64>,
     handle: Handle,
+    long: u32,
 }
 
-fn with_puts(stack: Stack<'static>) -> Option<(Stack<'static>, Puts)> {
-    stack.puts().map(|puts| (stack, puts))
+/// Everything a paragraph is made of, none of it if there is nothing to tell.
+fn told(stack: Stack<'static>, long: u32) -> Option<(Stack<'static>, Option<Puts>)> {
+    let puts = stack.puts();
+    (puts.is_some() || long > 0).then_some((stack, puts))
 }
 
-fn put_stacks() -> impl Iterator<Item = (Stack<'static>, Puts)> {
-    (0..)
-        .map_while(|bucket| DEPOT.bucket(bucket))
-        .flatten()
-        .filter_map(with_puts)
+/// Handles of the stacks that hold references for long, in order, one for each reference.
+fn long_holders() -> Result<Array<Handle>> {
+    let mut count = 0;
+    ledger::long_holders(|_| count += 1);
+    let mut handles = Array::new(count)?;
+    // Those that come while we look are for the next reader.
+    ledger::long_holders(|handle| {
+        handles.push(handle);
+    });
+    sort(&mut handles);
+    Ok(handles)
+}
+
+fn all_stacks() -> impl Iterator<Item = Stack<'static>> {
+    (0..).map_while(|bucket| DEPOT.bucket(bucket)).flatten()
 }
 
 impl Table for Holders {
@@ -46,19 +64,29 @@ impl Table for Holders {
 
     fn open() -> Result<Array<Entry>> {
         let mut name = Symbol::new()?;
+        let long = long_holders()?;
+        let long_of = |handle| {
+            let first = long.partition_point(|&h| h < handle);
+            let after = long.partition_point(|&h| h <= handle);
+            (after - first) as u32
+        };
+        let stacks = || {
+            all_stacks().filter_map(|stack| {
+                let long = long_of(stack.handle);
+                told(stack, long).map(|(stack, puts)| (stack, puts, long))
+            })
+        };
         reading(|| {
             // Stacks that come while we look are for the next reader.
-            let mut entries = Array::new(put_stacks().count())?;
-            for (stack, puts) in put_stacks() {
-                let class = stack
-                    .frames()
-                    .find_map(|frame| Class::told_by(name.of(frame)))
-                    .unwrap_or(Class::Holder);
+            let mut entries = Array::new(stacks().count())?;
+            for (stack, puts, long) in stacks() {
+                let (folios, puts) = puts.map_or((0, 0), |p| (p.folios, p.puts));
                 let entry = Entry {
-                    class,
-                    folios: Reverse(puts.folios),
-                    puts: Reverse(puts.puts),
+                    class: name.class(stack.frames()),
+                    folios: Reverse(folios.saturating_add(long)),
+                    puts: Reverse(puts),
                     handle: stack.handle,
+                    long,
                 };
                 if !entries.push(entry) {
                     break;
@@ -82,24 +110,36 @@ impl Table for Holders {
             return;
         };
         reading(|| {
-            let Some((stack, p)) = DEPOT.get(entry.handle).and_then(with_puts) else {
+            let Some((stack, puts)) = DEPOT.get(entry.handle).and_then(|s| told(s, entry.long))
+            else {
                 return;
             };
+            if let Some(p) = puts {
+                out!(
+                    out,
+                    "folios={} puts={} reasons={} age_min_us={} age_avg_us={} age_max_us={} \
+                     pid={} comm={} ",
+                    p.folios,
+                    p.puts,
+                    Reasons(p.reasons),
+                    p.age_min / 1000,
+                    p.age_sum / p.puts.max(1) / 1000,
+                    p.age_max / 1000,
+                    p.task.pid,
+                    Comm(&p.task),
+                );
+            } else {
+                out!(out, "folios=0 puts=0 ");
+            }
+            if entry.long > 0 {
+                out!(out, "long={} ", entry.long);
+            }
             out!(
                 out,
-                "folios={} puts={} reasons={} age_min_us={} age_avg_us={} age_max_us={} \
-                 pid={} comm={} class={} stack={}{}\n",
-                p.folios,
-                p.puts,
-                Reasons(p.reasons),
-                p.age_min / 1000,
-                p.age_sum / p.puts.max(1) / 1000,
-                p.age_max / 1000,
-                p.task.pid,
-                Comm(&p.task),
+                "class={} stack={}{}\n",
                 entry.class.name(),
                 entry.handle.0,
-                Whole(p.whole),
+                Whole(puts.is_none_or(|p| p.whole)),
             );
             frames(out, stack.frames());
         });

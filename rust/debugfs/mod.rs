@@ -3,11 +3,13 @@
 //! The files in `/sys/kernel/debug/page_pin_owner/`, one source file each.
 
 mod holders;
+mod ledger;
 mod mark;
 mod marked;
 mod stacks;
 mod stats;
 mod text;
+mod watch;
 
 use crate::sys::debugfs::Dir;
 use kernel::error::Result;
@@ -23,6 +25,8 @@ pub(crate) fn create() -> Result<Dir> {
     dir.add::<holders::Holders>();
     dir.add::<stacks::Stacks>();
     dir.add::<stats::Stats>();
+    dir.add::<ledger::References>();
     dir.add_commands::<mark::Mark>();
+    dir.add_both::<watch::Watch>();
     Ok(dir)
 }

@@ -3,7 +3,7 @@
 //! `stats`: every counter, what was lost, memory in use and the caps. One paragraph.
 
 use crate::hooks::stats::{ended, Loss, KNOWN, MARKED, PUTS, REPEATED, REPORTS};
-use crate::hooks::{reading_all, Watch, DEPOT, MARKS};
+use crate::hooks::{reading_all, watch, Hooked, DEPOT, MARKS};
 use crate::store::invariant::{broken, Invariant};
 use crate::store::reason::Cause;
 use crate::sys::debugfs::{out, Out, Table};
@@ -28,17 +28,17 @@ impl Table for Stats {
     }
 
     fn show((): &(), _at: u64, out: &mut Out) {
-        reading_all(|watch| show(&watch, out));
+        reading_all(|hooked| show(&hooked, out));
     }
 }
 
 /// All of one moment, as far as the hooks are concerned: detached, nothing is marked.
-fn show(watch: &Watch, out: &mut Out) {
+fn show(hooked: &Hooked, out: &mut Out) {
     out!(
         out,
         "attached={}\narmed={}\n",
-        u8::from(watch.is_on),
-        u8::from(watch.is_armed)
+        u8::from(hooked.is_on),
+        u8::from(hooked.is_armed)
     );
     out!(out, "broken={}\n", broken().map_or("none", Invariant::name));
     out!(
@@ -72,7 +72,7 @@ fn show(watch: &Watch, out: &mut Out) {
         out,
         "lost_stacks={}\nlost_calls={}\n",
         depot.lost,
-        watch.missed
+        hooked.missed
     );
     out!(
         out,
@@ -86,5 +86,16 @@ fn show(watch: &Watch, out: &mut Out) {
         depot.bytes,
         u64::from(depot.wasted) * 8,
         depot.cap,
+    );
+    let ledger = watch::figures();
+    out!(
+        out,
+        "watched_pages={}\nledger_bytes={}\nledger_page_bytes={}\nledger_cap_bytes={}\n\
+         lost_changes={}\n",
+        ledger.pages,
+        ledger.bytes,
+        ledger.bytes_a_page,
+        ledger.cap,
+        ledger.missed,
     );
 }

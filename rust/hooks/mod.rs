@@ -9,10 +9,11 @@
 //! | `compaction` | mm_compaction_isolate_migratepages, tracepoint | marks what compaction passed over |
 //! | `longterm` | folio_isolate_lru(), fprobe | marks what a long-term pin could not isolate |
 //! | `memory_failure` | memory_failure_event, tracepoint; soft_offline_page(), unpoison_memory(), fprobes | marks and forgets bad memory |
-//! | `page_ref` | page_ref_mod*, tracepoints | records puts of marked folios |
+//! | `page_ref` | page_ref_*, tracepoints | records puts of marked folios, and all changes of watched pages |
 //! | `putback` | putback_movable_pages(), fprobe | knows the stack of the puts it makes |
 //! | `page_free` | mm_page_free, tracepoint | ends the story |
 //! | `manual` | the file `mark` | marks and forgets by hand |
+//! | `watch` | the file `watch` | watches pages |
 //!
 //! # Attaching
 //!
@@ -49,6 +50,7 @@ mod page_free;
 mod page_ref;
 mod putback;
 pub(crate) mod stats;
+pub(crate) mod watch;
 
 use crate::events;
 use crate::store::depot::Handle;
@@ -56,7 +58,7 @@ use crate::store::invariant::broken;
 use crate::store::page_ext::{Block, Marked};
 use crate::store::reason::{Cause, Reason, Recovery, Stage};
 use crate::store::record::{Failure, Lost, Record, Task};
-use crate::store::{Depot, Limit, PageExt};
+use crate::store::{Depot, Ledger, Limit, PageExt};
 use crate::sys::context::{Context, Text};
 use crate::sys::{
     self,
@@ -84,6 +86,8 @@ const AT_ONCE: usize = 32768;
 
 /// The marks of all pages.
 pub(crate) static MARKS: PageExt = PageExt::new();
+/// The references of watched pages.
+pub(crate) static LEDGER: Ledger = Ledger::new();
 /// The stacks.
 pub(crate) static DEPOT: Depot = Depot::new();
 /// The reports of this second.
@@ -108,8 +112,8 @@ struct Hooks {
     _tried: sys::tracepoint::Probe,
     _compaction: Option<sys::tracepoint::Probe>,
     _memory_failure: Option<sys::tracepoint::Probe>,
-    /// Attached when armed
-    puts: Option<page_ref::Probes>,
+    /// Attached when armed, unless the hooks of watched pages see them all
+    puts: Option<page_ref::Puts>,
     /// Since when no folio is marked while armed on demand, in nanoseconds
     idle_since: Option<u64>,
     _frees: sys::tracepoint::Probe,
@@ -117,10 +121,10 @@ struct Hooks {
 
 impl Hooks {
     /// All hooks, or none: what was attached before one fails is dropped with the error.
-    fn attach() -> Result<Self> {
+    fn attach(is_watched: bool) -> Result<Self> {
         putback::forget_calls();
         let frees = page_free::attach().map_err(refused("attach to mm_page_free"))?;
-        let puts = (!params::on_demand())
+        let puts = (!params::on_demand() && !is_watched)
             .then(page_ref::attach)
             .transpose()
             .map_err(refused("attach to page_ref_mod*"))?;
@@ -169,6 +173,7 @@ struct Attached {
     missed: usize,
     /// That the hooks of puts cannot be attached was said in the log.
     is_unarmed_told: bool,
+    watch: watch::Watch,
 }
 
 // SAFETY: The only `Locked` of the module.
@@ -181,6 +186,7 @@ static ATTACHED: Locked<Attached> = unsafe {
         is_told: false,
         missed: 0,
         is_unarmed_told: false,
+        watch: watch::Watch::new(),
     })
 };
 
@@ -201,9 +207,10 @@ impl Attached {
         }
         Marks::open().map_err(refused("make the reserve of memory"))?;
         self.is_open = true;
-        match Hooks::attach() {
+        match Hooks::attach(self.watch.is_on()) {
             Ok(hooks) => {
-                ARMED.store(hooks.puts.is_some(), Ordering::Relaxed);
+                let is_armed = hooks.puts.is_some() || self.watch.is_on();
+                ARMED.store(is_armed, Ordering::Relaxed);
                 self.hooks = Some(hooks);
             }
             Err(e) => {
@@ -218,25 +225,22 @@ impl Attached {
     /// been none for long. Milliseconds after which to look again, if so. May sleep.
     fn arm(&mut self) -> Option<u32> {
         let hooks = self.hooks.as_mut()?;
+        if self.watch.is_on() {
+            hooks.puts = None;
+            hooks.idle_since = None;
+            if !ARMED.swap(true, Ordering::Relaxed) {
+                count_unseen();
+            }
+            return None;
+        }
         if !params::on_demand() || !MARKS.is_empty() {
             hooks.idle_since = None;
             if hooks.puts.is_some() {
                 return None;
             }
-            match page_ref::attach() {
-                Ok(puts) => hooks.puts = Some(puts),
-                Err(e) => {
-                    if !self.is_unarmed_told {
-                        self.is_unarmed_told = true;
-                        pr_err!(
-                            "cannot attach to page_ref_mod*, error {}; no put is seen meanwhile\n",
-                            e.to_errno()
-                        );
-                    }
-                    return Some(ARM_AGAIN_MS);
-                }
+            if !self.attach_puts() {
+                return Some(ARM_AGAIN_MS);
             }
-            self.is_unarmed_told = false;
             ARMED.store(true, Ordering::Relaxed);
             count_unseen();
             return None;
@@ -253,6 +257,41 @@ impl Attached {
         // Who marks a folio after this look sees that we are not armed, and kicks.
         fence(Ordering::SeqCst);
         (!MARKS.is_empty()).then_some(0)
+    }
+
+    /// Attaches the hooks of puts. False if that fails, which is said in the log, once. May sleep.
+    fn attach_puts(&mut self) -> bool {
+        let Some(hooks) = self.hooks.as_mut() else {
+            return false;
+        };
+        match page_ref::attach() {
+            Ok(puts) => {
+                hooks.puts = Some(puts);
+                self.is_unarmed_told = false;
+                true
+            }
+            Err(e) => {
+                if !self.is_unarmed_told {
+                    self.is_unarmed_told = true;
+                    pr_err!(
+                        "cannot attach to page_ref_mod*, error {}; no put is seen meanwhile\n",
+                        e.to_errno()
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    /// Attaches the hooks of puts, if there may be some to record, before those of watched pages
+    /// are detached. May sleep.
+    fn take_over_puts(&mut self) {
+        let wants = self.hooks.is_some() && (!params::on_demand() || !MARKS.is_empty());
+        let is_armed = wants && self.attach_puts();
+        ARMED.store(is_armed, Ordering::Relaxed);
+        if wants && !is_armed {
+            sys::deferred::later(ARM_AGAIN_MS);
+        }
     }
 
     /// Forgets all marks and gives their memory back, when no hook is attached any more. Not
@@ -336,8 +375,11 @@ fn detach() {
 pub(crate) fn stop() {
     let mut attached = ATTACHED.lock();
     attached.allowed = false;
+    // Its hooks ask for deferred work.
+    attached.unwatch();
     // What was kept to be read
     attached.close();
+    attached.unwatch();
     drop(attached);
     sys::deferred::stop();
     if cfg!(debug_assertions) {
@@ -356,7 +398,7 @@ pub(crate) fn reading<R>(reader: impl FnOnce() -> R) -> R {
 }
 
 /// How the hooks are.
-pub(crate) struct Watch {
+pub(crate) struct Hooked {
     /// They are attached.
     pub(crate) is_on: bool,
     /// Those of puts, too.
@@ -366,15 +408,15 @@ pub(crate) struct Watch {
 }
 
 /// As [`reading`], while the hooks stay as they are, too. May sleep.
-pub(crate) fn reading_all<R>(reader: impl FnOnce(Watch) -> R) -> R {
+pub(crate) fn reading_all<R>(reader: impl FnOnce(Hooked) -> R) -> R {
     let attached = ATTACHED.lock();
     let missed = |hooks: &Hooks| hooks.functions.missed();
-    reader(Watch {
+    reader(Hooked {
         is_on: attached.hooks.is_some(),
         is_armed: attached
             .hooks
             .as_ref()
-            .is_some_and(|hooks| hooks.puts.is_some()),
+            .is_some_and(|hooks| hooks.puts.is_some() || attached.watch.is_on()),
         missed: attached.missed + attached.hooks.as_ref().map_or(0, missed),
     })
 }
@@ -401,13 +443,16 @@ pub(crate) fn deferred() {
     let mut attached = ATTACHED.lock();
     if broken().is_some() {
         attached.detach();
+        attached.watch.detach();
         sys::tracepoint::synchronize();
         return attached.tell_of_bug();
+    }
+    if attached.hooks.is_some() || attached.watch.is_on() {
+        DEPOT.refill(&sys::memory::Sleeping);
     }
     if attached.hooks.is_none() {
         return;
     }
-    DEPOT.refill(&sys::memory::Sleeping);
     while MARKS.is_crowded() && reap() {}
     Marks::fill();
     let mut again = attached.arm();
@@ -493,7 +538,7 @@ pub(crate) fn max_age_changed() {
 /// Has [`deferred`] look at the parameters. May sleep.
 pub(crate) fn look_again() {
     // Not when they are given at load: nobody would stop the work if loading failed.
-    if reading_all(|watch| watch.is_on) {
+    if reading_all(|hooked| hooked.is_on) {
         sys::deferred::kick();
     }
 }
@@ -501,7 +546,7 @@ pub(crate) fn look_again() {
 /// With `arming=on_demand`: a folio is marked and puts are not watched, or they are and none is.
 /// Context: any.
 fn wants_arming() -> bool {
-    if !params::on_demand() {
+    if !params::on_demand() || page_ref::is_watched() {
         return false;
     }
     // Either who disarms sees the mark that was made before, or we see that it has.

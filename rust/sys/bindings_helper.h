@@ -78,6 +78,7 @@ enum ppo_scan {
 struct ppo_context {
 	unsigned long	*frames;	/* ppo_stack_depth + PPO_STACK_SLACK */
 	struct ppo_memo	*memo;		/* or NULL */
+	char		*name;		/* KSYM_SYMBOL_LEN */
 	bool		busy;
 };
 
@@ -101,6 +102,8 @@ enum ppo_sizes {
 extern unsigned int ppo_max_marks;
 extern unsigned int ppo_depot_kib;
 extern unsigned int ppo_stack_depth;
+extern unsigned int ppo_watch_kib;
+extern unsigned int ppo_entries;
 
 /* events.c: the kernel's migrate reasons, then hwpoison and manual */
 extern const char * const ppo_reason_names[];
@@ -122,6 +125,7 @@ bool ppo_isolation_is_offlining(u64 mode);
 bool ppo_is_isolated(u64 pfn);
 bool ppo_folio_is_on_lru(const struct page *page);
 bool ppo_folio_is_in_pool(struct page *page);
+bool ppo_page_is_kernels(const struct page *page);
 bool ppo_poison_keeps(int type);
 bool ppo_pins_longterm(u64 addr);
 
@@ -150,11 +154,13 @@ bool ppo_in_task(void);
 unsigned int ppo_stack_here(unsigned long *frames);
 unsigned int ppo_stack_new(struct ppo_context *ctx, u32 *known);
 void ppo_stack_remember(struct ppo_context *ctx, u32 handle);
+unsigned long ppo_function_of(struct ppo_context *ctx, u64 addr, u64 *start);
 
 /* helpers.c: functions, tasks */
 u64 ppo_function_size(u64 addr);
 bool ppo_text_is_ours(u64 addr);
 void ppo_task_read(struct ppo_task *task);
+bool ppo_task_of(int pid, u64 then, struct ppo_task *task);
 
 /* helpers.c: memory of marks */
 int ppo_memory_init(size_t block_size);
@@ -198,5 +204,7 @@ int ppo_rust_max_age_set(const char *text);
 int ppo_rust_max_age_get(char *buf, size_t size);
 int ppo_rust_report_rate_set(const char *text);
 int ppo_rust_report_rate_get(char *buf, size_t size);
+int ppo_rust_longterm_ms_set(const char *text);
+int ppo_rust_longterm_ms_get(char *buf, size_t size);
 
 #endif

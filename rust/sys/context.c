@@ -57,6 +57,7 @@ struct ppo_memo {
 
 struct ppo_contexts {
 	struct ppo_context level[PPO_CONTEXTS];
+	char		name[PPO_CONTEXTS][KSYM_SYMBOL_LEN];
 	struct ppo_memo	memo;
 	struct ppo_word	words[];	/* of the memo; behind them the levels' frames */
 };
@@ -224,8 +225,10 @@ int ppo_context_init(void)
 		if (PPO_MEMO)
 			c->level[0].memo = &c->memo;
 		frames = (unsigned long *)(c->words + words);
-		for (i = 0; i < PPO_CONTEXTS; i++)
+		for (i = 0; i < PPO_CONTEXTS; i++) {
 			c->level[i].frames = frames + i * depth;
+			c->level[i].name = c->name[i];
+		}
 	}
 	return 0;
 }
@@ -299,4 +302,23 @@ void ppo_stack_remember(struct ppo_context *ctx, u32 handle)
 {
 	if (ctx->memo && ctx->memo->frame)
 		ctx->memo->handle = handle;
+}
+
+/*
+ * The function that has the return address @addr: its name goes to ctx->name, where
+ * it starts to @start. How long it is; 0 if there is none. Context: any.
+ */
+unsigned long ppo_function_of(struct ppo_context *ctx, u64 addr, u64 *start)
+{
+	unsigned long offset, size;
+	char *rest;
+
+	/* A call that never returns may be the last thing in a function. */
+	sprint_symbol(ctx->name, addr - 1);
+	rest = strchr(ctx->name, '+');
+	if (!rest || sscanf(rest, "+%li/%li", &offset, &size) != 2)
+		return 0;
+	*rest = '\0';
+	*start = addr - 1 - offset;
+	return size;
 }

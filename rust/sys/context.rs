@@ -4,7 +4,10 @@
 
 use super::bindings;
 use super::fprobe::Site;
+use crate::store::class::{is_telling, Class};
+use crate::store::ledger::{Function, Functions};
 use crate::store::record::Task;
+use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::error::{to_result, Result};
@@ -96,6 +99,25 @@ impl Context {
     }
 }
 
+impl Functions for Context {
+    fn of(&self, address: u64) -> Option<Function> {
+        let mut start = 0;
+        // SAFETY: We hold the context, and with it the room for the name; any address may be asked
+        // for.
+        let (size, name) = unsafe {
+            let size = bindings::ppo_function_of(self.0.as_ptr(), address, &mut start);
+            (size, CStr::from_ptr(self.0.as_ref().name.cast()))
+        };
+        let name = name.to_str().unwrap_or("");
+        (size != 0).then(|| Function {
+            start,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            is_telling: is_telling(name),
+            is_batch: Class::told_by(name) == Some(Class::Lru),
+        })
+    }
+}
+
 impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: From `enter`, on the same CPU and level, as preemption was off since.
@@ -170,4 +192,23 @@ pub(crate) fn task() -> Task {
         comm: task.comm,
         pid: task.pid,
     }
+}
+
+/// The pid of who runs on this CPU, -1 in an interrupt. Context: any.
+pub(crate) fn pid() -> i32 {
+    if in_task() {
+        task().pid
+    } else {
+        -1
+    }
+}
+
+/// The task with this pid, if it is older than `then`, in nanoseconds since boot. Context: any.
+pub(crate) fn task_of(pid: i32, then: u64) -> Option<Task> {
+    let mut task = bindings::ppo_task::default();
+    // SAFETY: `task` is a place to write to.
+    unsafe { bindings::ppo_task_of(pid, then, &mut task) }.then_some(Task {
+        comm: task.comm,
+        pid: task.pid,
+    })
 }

@@ -134,6 +134,11 @@ impl Dir {
         self.create(C::NAME, 0o200, &Writing::<C>::OPS.0);
     }
 
+    /// Adds a file that root may read, and write commands to. Failing to leaves the file out.
+    pub(crate) fn add_both<F: Table + Commands>(&self) {
+        self.create(<F as Table>::NAME, 0o600, &Both::<F>::OPS.0);
+    }
+
     fn create(&self, name: &CStr, mode: umode_t, ops: &'static file_operations) {
         // SAFETY: All pointers are to statics that live as long as the module, and `Dir` is
         // dropped, with the file, before that ends.
@@ -267,6 +272,21 @@ impl<T: Table> Reading<T> {
     ///
     /// For seq_file alone, with the arguments it gives.
     unsafe extern "C" fn stop(_m: *mut seq_file, _v: *mut c_void) {}
+}
+
+struct Both<F>(PhantomData<F>);
+
+impl<F: Table + Commands> Both<F> {
+    const OPS: &'static Constant<file_operations> = &Constant(file_operations {
+        owner: module::this(),
+        open: Some(Reading::<F>::open),
+        read: Some(kernel::bindings::seq_read),
+        llseek: Some(kernel::bindings::seq_lseek),
+        release: Some(Reading::<F>::release),
+        write: Some(Writing::<F>::write),
+        // SAFETY: Function pointers and integers: all may be zero.
+        ..unsafe { core::mem::zeroed() }
+    });
 }
 
 struct Writing<C>(PhantomData<C>);

@@ -129,6 +129,14 @@ void ppo_folio_read(struct page *page, struct ppo_folio *f)
 	f->mt = page_migratetype(f->pfn);
 }
 
+/* Slab, page tables and the like, or free */
+bool ppo_page_is_kernels(const struct page *page)
+{
+	const struct folio *folio = (const struct folio *)page;
+
+	return page_has_type(page) && !folio_is_hugetlb_racy(folio);
+}
+
 /* Memory of users, which could be moved if nobody held it */
 static bool folio_is_movable_racy(const struct folio *folio,
 				  const struct ppo_folio *f)

@@ -92,6 +92,13 @@ impl Page {
         unsafe { bindings::ppo_folio_is_in_pool(self.0.as_ptr()) }
     }
 
+    /// True if it is memory that the kernel keeps to itself: slabs, page tables and the like, where
+    /// references mean nothing. Context: any.
+    pub(crate) fn is_kernels(self) -> bool {
+        // SAFETY: The page is the kernel's.
+        unsafe { bindings::ppo_page_is_kernels(self.0.as_ptr()) }
+    }
+
     /// The folio that has this page as its head, as it looks now. Context: any.
     pub(crate) fn read(self) -> State {
         let mut state = State::default();

@@ -39,7 +39,7 @@ bool ppo_pins_longterm(u64 addr)
  * Probes
  */
 
-/* The functions of CONFIG_DEBUG_PAGE_REF that a put is traced through. */
+/* The functions of CONFIG_DEBUG_PAGE_REF that a change of references is traced through. */
 u64 ppo_page_ref_function(unsigned int n)
 {
 	switch (n) {
@@ -49,6 +49,12 @@ u64 ppo_page_ref_function(unsigned int n)
 		return (unsigned long)__page_ref_mod_and_test;
 	case 2:
 		return (unsigned long)__page_ref_mod_and_return;
+	case 3:
+		return (unsigned long)__page_ref_mod_unless;
+	case 4:
+		return (unsigned long)__page_ref_set;
+	case 5:
+		return (unsigned long)__page_ref_unfreeze;
 	default:
 		return 0;
 	}
@@ -193,6 +199,23 @@ void ppo_task_read(struct ppo_task *task)
 	BUILD_BUG_ON(sizeof(task->comm) != sizeof(current->comm));
 	memcpy(task->comm, current->comm, sizeof(task->comm));
 	task->pid = current->pid;
+}
+
+/* The task with this pid, if it is older than @then, in nanoseconds since boot. */
+bool ppo_task_of(int pid, u64 then, struct ppo_task *task)
+{
+	struct task_struct *t;
+	bool found = false;
+
+	rcu_read_lock();
+	t = pid_task(find_pid_ns(pid, &init_pid_ns), PIDTYPE_PID);
+	if (t && t->start_time <= then) {
+		memcpy(task->comm, t->comm, sizeof(task->comm));
+		task->pid = pid;
+		found = true;
+	}
+	rcu_read_unlock();
+	return found;
 }
 
 /*

@@ -69,3 +69,8 @@ pub(crate) fn now() -> u64 {
     // SAFETY: Safe in every context by its contract.
     unsafe { kernel::bindings::ktime_get_mono_fast_ns() }
 }
+
+/// The same in milliseconds; wraps in 49 days.
+pub(crate) fn now_ms() -> u32 {
+    (now() / 1_000_000) as u32
+}

@@ -26,6 +26,9 @@ static MAX_AGE: AtomicU32 = AtomicU32::new(0);
 /// Reports a second, 0: any number.
 static REPORT_RATE: AtomicU32 = AtomicU32::new(1000);
 
+/// Milliseconds after which a reference is a long one.
+static LONGTERM_MS: AtomicU32 = AtomicU32::new(1000);
+
 fn names() -> &'static [*const c_char] {
     // SAFETY: A constant array of this length in C.
     unsafe {
@@ -89,6 +92,23 @@ pub(crate) fn depot_bytes() -> usize {
     unsafe { bindings::ppo_depot_kib as usize * 1024 }
 }
 
+/// Cap of the ledger in bytes.
+pub(crate) fn watch_bytes() -> usize {
+    // SAFETY: As above.
+    unsafe { bindings::ppo_watch_kib as usize * 1024 }
+}
+
+/// References kept of a watched page.
+pub(crate) fn entries() -> u32 {
+    // SAFETY: As above.
+    unsafe { bindings::ppo_entries }
+}
+
+/// Milliseconds after which a reference to a watched page is a long one.
+pub(crate) fn longterm_ms() -> u32 {
+    LONGTERM_MS.load(Ordering::Relaxed)
+}
+
 /// Checks the parameters given at load.
 ///
 /// # Errors
@@ -111,8 +131,15 @@ pub(crate) fn check() -> Result {
             crate::store::record::MAX_RECORDS,
         )?;
         within("depot_kib", bindings::ppo_depot_kib, 64, 262_144)?;
-        within("stack_depth", bindings::ppo_stack_depth, 1, 64)
+        within("stack_depth", bindings::ppo_stack_depth, 1, 64)?;
+        within("watch_kib", bindings::ppo_watch_kib, 64, 16 << 20)?;
+        let entries = bindings::ppo_entries;
+        if !matches!(entries, 2 | 4 | 6 | 8) {
+            pr_err!("entries={entries} is out of range, 2, 4, 6 or 8 is accepted\n");
+            return Err(EINVAL);
+        }
     }
+    Ok(())
 }
 
 /// True if a folio is to be forgotten as soon as its references are back to what is expected.
@@ -238,6 +265,22 @@ fn get_report_rate(out: &mut Buffer<'_>) -> core::fmt::Result {
     write!(out, "{}", report_rate())
 }
 
+fn set_longterm_ms(text: &[u8]) -> Result {
+    let Some(ms) = number(text) else {
+        pr_err!(
+            "longterm_ms: accepted are milliseconds, 0 to {}\n",
+            u32::MAX
+        );
+        return Err(EINVAL);
+    };
+    LONGTERM_MS.store(ms, Ordering::Relaxed);
+    Ok(())
+}
+
+fn get_longterm_ms(out: &mut Buffer<'_>) -> core::fmt::Result {
+    write!(out, "{}", longterm_ms())
+}
+
 /// Prints the names of a set of reasons, comma-separated.
 pub(crate) struct Reasons(pub(crate) ReasonSet);
 
@@ -335,3 +378,4 @@ parameter!(ppo_rust_until_set => set_until, ppo_rust_until_get => get_until);
 parameter!(ppo_rust_arming_set => set_arming, ppo_rust_arming_get => get_arming);
 parameter!(ppo_rust_max_age_set => set_max_age, ppo_rust_max_age_get => get_max_age);
 parameter!(ppo_rust_report_rate_set => set_report_rate, ppo_rust_report_rate_get => get_report_rate);
+parameter!(ppo_rust_longterm_ms_set => set_longterm_ms, ppo_rust_longterm_ms_get => get_longterm_ms);

@@ -3,6 +3,7 @@
 //! Names of the kernel's functions.
 
 use super::{array::Array, bindings};
+use crate::store::class::Class;
 use core::ffi::CStr;
 use kernel::error::Result;
 
@@ -34,5 +35,12 @@ impl Symbol {
             .and_then(|name| name.to_str().ok())
             .and_then(|name| name.split(' ').next())
             .unwrap_or("")
+    }
+
+    /// Who takes or gives back references with this stack, by the names of its functions.
+    pub(crate) fn class(&mut self, mut frames: impl Iterator<Item = u64>) -> Class {
+        frames
+            .find_map(|frame| Class::told_by(self.of(frame)))
+            .unwrap_or(Class::Holder)
     }
 }

@@ -35,10 +35,10 @@ pub(crate) fn iterator(name: &CStr) -> Option<usize> {
     Some(unsafe { bindings::ppo_tracepoint_iterator(tp.as_ptr()) as usize })
 }
 
-/// Addresses of the functions through which the page_ref_mod* tracepoints are reached.
-pub(crate) fn page_ref_functions() -> [usize; 3] {
+/// Addresses of the functions through which the page_ref_* tracepoints are reached.
+pub(crate) fn page_ref_functions() -> [usize; 6] {
     // SAFETY: Only asks for addresses.
-    [0, 1, 2].map(|n| unsafe { bindings::ppo_page_ref_function(n) as usize })
+    [0, 1, 2, 3, 4, 5].map(|n| unsafe { bindings::ppo_page_ref_function(n) as usize })
 }
 
 impl Probe {

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Watching pages: every reference to them that is taken or given back goes to the ledger.
+//!
+//! That needs hooks of its own, which are attached as long as pages are watched, whether an event
+//! is enabled or not. The module can be unloaded meanwhile, and forgets it all.
+
+use super::{page_free, page_ref, Attached, ATTACHED, DEPOT, LEDGER};
+use crate::store::invariant::broken;
+use crate::store::ledger::{Chunk, Figures, Refused, CHUNK_LEN};
+use crate::store::page_ext::BLOCK_LEN;
+use crate::store::ranges::Ranges;
+use crate::sys::{self, array::Array, folio, memory::Sleeping, params};
+use core::ops::Range;
+use core::ptr::NonNull;
+use kernel::error::{
+    code::{EINTR, EINVAL, EIO, ENOMEM, ENOSPC, ERANGE},
+    Result,
+};
+use kernel::prelude::*;
+
+/// What is watched, and the hooks that do.
+pub(super) struct Watch {
+    pub(super) ranges: Ranges,
+    probes: Option<Probes>,
+}
+
+struct Probes {
+    _frees: sys::tracepoint::Probe,
+    _changes: page_ref::Changes,
+}
+
+/// Pages between two looks whether somebody else wants the processor.
+const STEP: u64 = 1 << 15;
+
+/// Says in the log what the kernel refused, and hands the error on.
+fn refused(what: &str) -> impl FnOnce(Error) -> Error + '_ {
+    move |e| {
+        pr_err!("watch: cannot {what}, error {}\n", e.to_errno());
+        e
+    }
+}
+
+impl Watch {
+    /// Nothing.
+    pub(super) const fn new() -> Self {
+        Watch {
+            ranges: Ranges::new(),
+            probes: None,
+        }
+    }
+
+    /// Are the hooks attached?
+    pub(super) fn is_on(&self) -> bool {
+        self.probes.is_some()
+    }
+
+    /// Attaches the hooks. May sleep.
+    fn attach(&mut self) -> Result {
+        LEDGER.configure(params::entries(), params::watch_bytes());
+        DEPOT.set_cap(params::depot_bytes());
+        DEPOT.refill(&Sleeping);
+        self.probes = Some(Probes {
+            _frees: page_free::watch().map_err(refused("attach to mm_page_free"))?,
+            _changes: page_ref::watch().map_err(refused("attach to page_ref_*"))?,
+        });
+        Ok(())
+    }
+
+    /// Detaches them, and leaves what is known to be read. May sleep.
+    pub(super) fn detach(&mut self) {
+        LEDGER.set_cover(0..0);
+        page_ref::unwatch();
+        self.probes = None;
+    }
+
+    /// Has the hooks look at the watched pages, in blocks.
+    fn cover(&self) {
+        let hull = self.ranges.hull();
+        let bias = folio::block_bias();
+        let number = |pfn: u64| (pfn / BLOCK_LEN) as usize + bias;
+        LEDGER.set_cover(match hull.is_empty() {
+            true => 0..0,
+            false => number(hull.start)..number(hull.end - 1) + 1,
+        });
+    }
+}
+
+impl Attached {
+    /// Watches nothing any more. May sleep.
+    pub(super) fn unwatch(&mut self) {
+        if self.watch.is_on() {
+            // Puts of marked folios are to be seen all the time.
+            self.take_over_puts();
+            self.watch.detach();
+        }
+        sys::tracepoint::synchronize();
+        // SAFETY: The hooks are detached and nobody is in them; readers take ATTACHED, which is
+        // held.
+        unsafe { LEDGER.drain(&Sleeping) };
+        self.watch.ranges = Ranges::new();
+    }
+
+    /// Gives back the memory of pages that are not watched any more. May sleep.
+    fn reap(&mut self, range: &Range<u64>) {
+        let chunks = (range.end - range.start) as usize / CHUNK_LEN + 2;
+        // Without memory to remember them, they stay until nothing is watched.
+        let Ok(mut dead) = Array::<NonNull<Chunk>>::new(chunks) else {
+            return;
+        };
+        LEDGER.reap(range.start, range.end - range.start, |chunk| {
+            dead.push(chunk)
+        });
+        sys::tracepoint::synchronize();
+        for &chunk in dead.iter() {
+            // SAFETY: Taken out by `reap`; the hooks that saw it are over, and readers take
+            // ATTACHED, which is held.
+            unsafe { LEDGER.free(chunk, &Sleeping) };
+        }
+    }
+}
+
+/// The range, if there is memory there.
+fn range(pfn: u64, count: u64) -> Result<Range<u64>> {
+    let end = pfn.checked_add(count).ok_or(ERANGE)?;
+    if end > folio::end_pfn() {
+        return Err(ERANGE);
+    }
+    Ok(pfn..end)
+}
+
+/// Watches `count` pages from `pfn` on, besides what is watched already. May sleep.
+///
+/// # Errors
+///
+/// ERANGE if not all are in memory, ENOSPC if there would be too many, ENOMEM, EINTR if a signal
+/// came in between, EIO after a bug of our own, what attaching a hook says. Then as much is watched
+/// as before.
+pub(crate) fn watch(pfn: u64, count: u64) -> Result {
+    let range = range(pfn, count)?;
+    let mut attached = ATTACHED.lock();
+    if broken().is_some() {
+        return Err(EIO);
+    }
+    let mut ranges = attached.watch.ranges.clone();
+    ranges.set(range.clone(), true).map_err(|_| {
+        pr_err!(
+            "watch: accepted are at most {} ranges\n",
+            crate::store::ranges::MAX_RANGES
+        );
+        ENOSPC
+    })?;
+    if !attached.watch.is_on() {
+        attached.watch.attach()?;
+        // From here on puts are recorded by these.
+        attached.arm();
+    }
+    if let Err(e) = add(&range) {
+        for there in Gaps::of(&attached.watch.ranges, &range) {
+            LEDGER.unwatch(there.start, there.end - there.start);
+        }
+        if attached.watch.ranges.is_empty() {
+            attached.unwatch();
+        } else {
+            attached.reap(&range);
+        }
+        return Err(e);
+    }
+    attached.watch.ranges = ranges;
+    attached.watch.cover();
+    Ok(())
+}
+
+fn add(range: &Range<u64>) -> Result {
+    LEDGER
+        .reserve(range.start, range.end - range.start, &Sleeping)
+        .map_err(|refused| match refused {
+            Refused::Full { pages } => {
+                pr_err!(
+                    "watch: {} pages are too many for watch_kib={}, the first {pages} fit\n",
+                    range.end - range.start,
+                    params::watch_bytes() / 1024
+                );
+                ENOSPC
+            }
+            Refused::NoMemory => {
+                pr_err!("watch: no memory for {} pages\n", range.end - range.start);
+                ENOMEM
+            }
+            Refused::Range => ERANGE,
+        })?;
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min(at + STEP);
+        LEDGER.watch(at, end - at);
+        at = end;
+        if sys::pause() {
+            return Err(EINTR);
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a range that are in no other.
+struct Gaps<'a> {
+    ranges: &'a Ranges,
+    rest: Range<u64>,
+}
+
+impl<'a> Gaps<'a> {
+    fn of(ranges: &'a Ranges, range: &Range<u64>) -> Self {
+        Gaps {
+            ranges,
+            rest: range.clone(),
+        }
+    }
+}
+
+impl Iterator for Gaps<'_> {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        while !self.rest.is_empty() {
+            let at = self.rest.start;
+            let next = self.ranges.iter().find(|there| there.end > at);
+            let gap = match next {
+                Some(there) if there.start <= at => {
+                    self.rest.start = there.end;
+                    continue;
+                }
+                Some(there) => at..there.start.min(self.rest.end),
+                None => self.rest.clone(),
+            };
+            self.rest.start = gap.end;
+            return Some(gap);
+        }
+        None
+    }
+}
+
+/// Does not watch `count` pages from `pfn` on any more. May sleep.
+///
+/// # Errors
+///
+/// ERANGE if not all are in memory, EINVAL if none of them is watched, ENOSPC if what is left were
+/// too many ranges.
+pub(crate) fn unwatch(pfn: u64, count: u64) -> Result {
+    let range = range(pfn, count)?;
+    let mut attached = ATTACHED.lock();
+    if !attached.watch.ranges.overlaps(&range) {
+        return Err(EINVAL);
+    }
+    let mut ranges = attached.watch.ranges.clone();
+    ranges.set(range.clone(), false).map_err(|_| {
+        pr_err!(
+            "watch: accepted are at most {} ranges\n",
+            crate::store::ranges::MAX_RANGES
+        );
+        ENOSPC
+    })?;
+    if ranges.is_empty() {
+        attached.unwatch();
+        return Ok(());
+    }
+    attached.watch.ranges = ranges;
+    attached.watch.cover();
+    LEDGER.unwatch(range.start, range.end - range.start);
+    attached.reap(&range);
+    Ok(())
+}
+
+/// Watches nothing any more. May sleep.
+pub(crate) fn clear() {
+    let mut attached = ATTACHED.lock();
+    if !attached.watch.ranges.is_empty() {
+        attached.unwatch();
+    }
+}
+
+/// The range that has `at`, or is the next one. May sleep.
+pub(crate) fn next(at: u64) -> Option<Range<u64>> {
+    let attached = ATTACHED.lock();
+    let next = attached.watch.ranges.iter().find(|range| range.end > at);
+    next
+}
+
+/// Figures for `stats`, with [`ATTACHED`] held.
+pub(crate) fn figures() -> Figures {
+    LEDGER.figures()
+}
