@@ -27,6 +27,9 @@ const GOOD: &[&str] = &[
     "until=unpinned",
     "max_age=3",
     "report_rate=0",
+    "watch_kib=64",
+    "entries=2",
+    "longterm_ms=0",
 ];
 /// And one that is not.
 const BAD: &[&str] = &[
@@ -40,6 +43,10 @@ const BAD: &[&str] = &[
     "until=freed",
     "max_age=99999999999",
     "report_rate",
+    "watch_kib=63",
+    "entries=3",
+    "entries=10",
+    "longterm_ms=-1",
 ];
 
 /// Loads the module that many times, and unloads it.
@@ -112,7 +119,9 @@ fn of_use() -> Result<()> {
     anyhow::ensure!(
         (1..=1 << 20).contains(&most("max_marks")?)
             && (64..=262_144).contains(&most("depot_kib")?)
-            && (1..=64).contains(&most("stack_depth")?),
+            && (1..=64).contains(&most("stack_depth")?)
+            && (64..=16 << 20).contains(&most("watch_kib")?)
+            && [2, 4, 6, 8].contains(&most("entries")?),
         "out of range: {:?}",
         state.parameters
     );

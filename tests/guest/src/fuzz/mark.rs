@@ -13,7 +13,7 @@ use crate::subject::DEBUGFS;
 use crate::tally::Tally;
 
 /// The longest command.
-const LONGEST: usize = 64;
+pub(super) const LONGEST: usize = 64;
 
 pub(super) fn target() -> Target {
     Target {
@@ -25,7 +25,7 @@ pub(super) fn target() -> Target {
 
 /// What the documentation says that it is.
 #[derive(Clone, Copy)]
-enum Command {
+pub(super) enum Command {
     Add(u64, u64),
     Remove(u64, u64),
     Clear,
@@ -88,7 +88,7 @@ fn taken_if(has_ours: bool) -> Expected {
 }
 
 /// Commands for pages of ours and of others, and near those.
-fn draw(fuzz: &mut Fuzz) -> Input {
+pub(super) fn draw(fuzz: &mut Fuzz) -> Input {
     let rng = &mut fuzz.rng;
     let first = match rng.u32(0..4) {
         0 => rng.u64(..) >> rng.u32(0..64),
@@ -126,7 +126,7 @@ fn draw(fuzz: &mut Fuzz) -> Input {
 }
 
 /// `PFN [COUNT]`, `-PFN [COUNT]` or `clear`: numbers decimal, or hexadecimal with 0x.
-fn read(bytes: &[u8], end: u64) -> Command {
+pub(super) fn read(bytes: &[u8], end: u64) -> Command {
     const RANGE: Command = Command::None(&[Errno::ERANGE]);
 
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -176,7 +176,7 @@ fn malformed(bytes: &[u8]) -> Command {
 }
 
 /// The first page behind all memory, as the kernel lists it.
-fn end_of_memory() -> Result<u64> {
+pub(super) fn end_of_memory() -> Result<u64> {
     let text = fs::read_to_string("/proc/zoneinfo").context("/proc/zoneinfo")?;
     let (mut end, mut spanned) = (0, 0);
     for line in text.lines() {

@@ -15,6 +15,7 @@ mod mark;
 mod parameters;
 mod state;
 mod tables;
+mod watch;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -140,6 +141,7 @@ pub fn run(rounds: u64, seed: u64) -> Result<Outcome> {
     let mut fuzz = Fuzz::begin(seed)?;
     let targets = [
         mark::target(),
+        watch::target(),
         parameters::target(),
         tables::target(),
         events::target(),

@@ -11,8 +11,21 @@ use anyhow::{Context, Result};
 use crate::subject::{DEBUGFS, EVENTS, event_file, parameter};
 
 /// The parameters that can be written, and those that can not.
-pub(super) const WRITABLE: [&str; 5] = ["reasons", "until", "arming", "max_age", "report_rate"];
-pub(super) const FIXED: [&str; 3] = ["max_marks", "depot_kib", "stack_depth"];
+pub(super) const WRITABLE: [&str; 6] = [
+    "reasons",
+    "until",
+    "arming",
+    "max_age",
+    "report_rate",
+    "longterm_ms",
+];
+pub(super) const FIXED: [&str; 5] = [
+    "max_marks",
+    "depot_kib",
+    "stack_depth",
+    "watch_kib",
+    "entries",
+];
 
 /// Folios: the first page of each, and its pages.
 type Folios = BTreeMap<u64, u64>;
@@ -28,6 +41,8 @@ pub(super) struct State {
     pub(super) others: Folios,
     /// Where others may have been marked.
     pub(super) may_come: Range<u64>,
+    /// What is watched: in order, and apart.
+    pub(super) watched: Vec<Range<u64>>,
 }
 
 impl State {
@@ -41,6 +56,7 @@ impl State {
             own: own.filter(|pfn| others.remove(pfn).is_some()).collect(),
             others,
             may_come: 0..0,
+            watched: watched()?,
         })
     }
 
@@ -71,6 +87,9 @@ impl State {
                 text += &format!(" {first:#x} is marked;");
             }
         }
+        if self.watched != now.watched {
+            text += &format!(" {:x?} is watched, not {:x?};", now.watched, self.watched);
+        }
         text
     }
 }
@@ -95,6 +114,22 @@ fn marked() -> Result<Folios> {
     lines
         .map(|line| folio(line).with_context(|| line.to_owned()))
         .collect()
+}
+
+/// The ranges that are watched.
+fn watched() -> Result<Vec<Range<u64>>> {
+    let text = fs::read_to_string(format!("{DEBUGFS}/watch")).context("watch")?;
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines
+        .map(|line| range(line).with_context(|| line.to_owned()))
+        .collect()
+}
+
+/// `pfn=0x1 pages=2`
+fn range(line: &str) -> Option<Range<u64>> {
+    let (pfn, pages) = line.strip_prefix("pfn=0x")?.split_once(" pages=")?;
+    let start = u64::from_str_radix(pfn, 16).ok()?;
+    Some(start..start + pages.parse::<u64>().ok()?)
 }
 
 /// `pfn=0x1 order=0 ...`

@@ -16,7 +16,7 @@ use crate::memory::PAGE_SIZE;
 use crate::subject::{DEBUGFS, parameter};
 use crate::tally::Tally;
 
-const TABLES: [&str; 4] = ["marked", "holders", "stacks", "stats"];
+const TABLES: [&str; 6] = ["marked", "holders", "stacks", "stats", "watch", "ledger"];
 
 pub(super) fn target() -> Target {
     Target {

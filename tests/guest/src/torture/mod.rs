@@ -23,6 +23,7 @@ mod soft_offline;
 mod swap;
 mod tables;
 mod truth;
+mod watch;
 
 use std::env;
 use std::ffi::OsStr;
@@ -81,6 +82,7 @@ const LOADS: &[Load] = &[
     swap::LOAD,
     tables::LOAD,
     truth::LOAD,
+    watch::LOAD,
 ];
 
 /// Those that take all the time there is.

@@ -25,6 +25,7 @@ const PARAMETERS: &[&str] = &[
     "stack_depth=4",
     "reasons=contig_range,manual until=unpinned",
     "max_age=1 report_rate=0 stack_depth=64 arming=on_demand",
+    "entries=2 watch_kib=1024 longterm_ms=0",
 ];
 
 /// Figures of the kernel's memory, with what more of them is no leak yet, in KiB. The

@@ -22,6 +22,8 @@ const VALUES: &[(&str, &str)] = &[
     ("report_rate", "0"),
     ("report_rate", "10"),
     ("report_rate", "1000"),
+    ("longterm_ms", "0"),
+    ("longterm_ms", "1000"),
 ];
 const BAD: &[(&str, &str)] = &[
     ("reasons", "none"),
@@ -29,6 +31,7 @@ const BAD: &[(&str, &str)] = &[
     ("arming", "never"),
     ("max_age", "-1"),
     ("report_rate", "x"),
+    ("longterm_ms", ""),
 ];
 const GONE: &[Errno] = &[Errno::ENOENT, Errno::ENODEV];
 

@@ -15,7 +15,17 @@ const GONE: &[Errno] = &[Errno::ENOENT, Errno::ENXIO, Errno::ENODEV, Errno::EIO]
 
 pub(super) const LOAD: Load = Load {
     name: "tables",
-    acts: &["stats", "marked", "holders", "stacks", "paragraph", "frame"],
+    acts: &[
+        "stats",
+        "marked",
+        "holders",
+        "stacks",
+        "watch",
+        "ledger",
+        "reference",
+        "paragraph",
+        "frame",
+    ],
     run,
 };
 
@@ -71,9 +81,31 @@ const HOLDERS: &[(&str, Form)] = &[
     ("age_max_us", Number),
     ("pid", Number),
     ("comm", Graphic),
-    ("class", Name),
-    ("stack", Number),
 ];
+/// Of a stack that only references which are held for long come from
+const UNPUT: &[(&str, Form)] = &[("folios", Number), ("puts", Number), ("long", Number)];
+const LONG: &[(&str, Form)] = &[("long", Number)];
+const HOLDER: &[(&str, Form)] = &[("class", Name), ("stack", Number)];
+const RANGE: &[(&str, Form)] = &[("pfn", Hex), ("pages", Number)];
+const LEDGER: &[(&str, Form)] = &[
+    ("pfn", Hex),
+    ("order", Number),
+    ("count", Signed),
+    ("expected", Signed),
+    ("reason", Name),
+    ("refs", Number),
+    ("pin", Number),
+    ("sure", Name),
+    ("age_ms", Number),
+    ("long", Number),
+    ("pid", Signed),
+    ("comm", Graphic),
+    ("owner", Handle),
+    ("class", Name),
+    ("stack", Handle),
+];
+const MISSED: &[(&str, Form)] = &[("missed", Number)];
+const FULL: &[(&str, Form)] = &[("full", Number)];
 const LOST: &[(&str, Form)] = &[("puts", Number), ("stack", Handle)];
 const STACKS: &[(&str, Form)] = &[("stack", Number), ("hits", Number)];
 
@@ -111,14 +143,21 @@ const FIGURES: &[&str] = &[
     "depot_bytes",
     "depot_wasted_bytes",
     "depot_cap_bytes",
+    "watched_pages",
+    "ledger_bytes",
+    "ledger_page_bytes",
+    "ledger_cap_bytes",
+    "lost_changes",
 ];
 
 fn run(worker: &mut Worker) -> Result<()> {
     while worker.go(20) {
-        let (table, parse): (_, fn(&Worker, &str) -> Result<()>) = match worker.rng.u32(0..4) {
+        let (table, parse): (_, fn(&Worker, &str) -> Result<()>) = match worker.rng.u32(0..6) {
             0 => ("stats", |_, text| Stats::parse(text).map(drop)),
             1 => ("marked", marked),
             2 => ("holders", holders),
+            3 => ("watch", watch),
+            4 => ("ledger", ledger),
             _ => ("stacks", stacks),
         };
         let text = fs::read_to_string(format!("{DEBUGFS}/{table}"));
@@ -192,10 +231,51 @@ fn holders(worker: &Worker, text: &str) -> Result<()> {
             nothing(keys(line, LOST)?).with_context(|| (*line).to_owned())?;
             ensure!(stack.is_empty(), "a lost stack has frames: {stack:?}");
         } else {
-            nothing(maybe(keys(line, HOLDERS)?, TORN)?).with_context(|| (*line).to_owned())?;
+            holder(line).with_context(|| (*line).to_owned())?;
             frames(worker, stack)?;
         }
         worker.tally.did("paragraph", 1);
+    }
+    Ok(())
+}
+
+fn holder(line: &str) -> Result<()> {
+    let rest = match line.starts_with("folios=0 puts=0 long=") {
+        true => keys(line, UNPUT)?,
+        false => maybe(keys(line, HOLDERS)?, LONG)?,
+    };
+    nothing(maybe(keys(rest, HOLDER)?, TORN)?)
+}
+
+fn watch(worker: &Worker, text: &str) -> Result<()> {
+    let mut end = 0;
+    for paragraph in paragraphs(text)? {
+        let [line] = paragraph[..] else {
+            bail!("more than a line: {paragraph:?}");
+        };
+        nothing(keys(line, RANGE)?).with_context(|| line.to_owned())?;
+        let pfn = line
+            .strip_prefix("pfn=0x")
+            .and_then(|l| l.split(' ').next());
+        let pfn = u64::from_str_radix(pfn.context("no pfn")?, 16)?;
+        ensure!(pfn >= end, "not in order: {text}");
+        end = pfn + 1;
+        worker.tally.did("paragraph", 1);
+    }
+    Ok(())
+}
+
+fn ledger(worker: &Worker, text: &str) -> Result<()> {
+    for paragraph in paragraphs(text)? {
+        let (line, stack) = paragraph.split_first().context("empty")?;
+        let rest = maybe(maybe(keys(line, LEDGER)?, MISSED)?, FULL)?;
+        nothing(maybe(rest, TORN)?).with_context(|| (*line).to_owned())?;
+        if line.contains(" stack=lost") {
+            ensure!(stack.is_empty(), "a lost stack has frames: {stack:?}");
+        } else {
+            frames(worker, stack)?;
+        }
+        worker.tally.did("reference", 1);
     }
     Ok(())
 }
