@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# balance.sh [SECONDS]: while all memory is watched, and pages are held in all ways by several
+# at once and much else goes on, on two processors: references taken less those given back
+# are what each page has, page by page.
+# vm: --mem 768 --append cma=64M --timeout 300
+# shellcheck shell=dash source-path=SCRIPTDIR
+
+. ./lib.sh
+
+SECONDS_=${1:-30}
+
+# since_watched: what the ledger says of pages that were allocated since
+since_watched() {
+	grep -E '^pfn=.* owner=[1-9]' "$D/ledger"
+}
+
+# Everything that takes and gives back references, until it is killed
+load_machine() {
+	while :; do
+		dd if=/dev/zero of=/files/file bs=64k count=64 2>/dev/null
+		wc -c </files/file >/dev/null
+		for _ in 1 2 3 4; do (true); done
+		echo 1 >/proc/sys/vm/compact_memory
+		echo 1 >/proc/sys/vm/drop_caches
+	done
+}
+
+plan 6
+ifconfig lo up
+mount_files loop
+load || give_up "the module does not load"
+echo "0 $(pages_in_all)" >"$D/watch" || give_up "memory cannot be watched"
+load_machine &
+load=$!
+check "pages are held in all ways" sh -c "ppo-history --seconds $SECONDS_ --pins 3 >/tmp/truth"
+kill $load
+wait $load 2>/dev/null
+sync
+since_watched >/tmp/ledger
+echo "# $(grep -c '^pin' /tmp/truth) pins; $(wc -l </tmp/ledger) references held"
+grep -E '^(watched|ledger|lost_|stacks)' "$D/stats" | diag
+check "some are held" test -s /tmp/ledger
+grep ' off=' /tmp/ledger | grep -v -E ' (missed|full)=1' >/tmp/off
+head -n 40 /tmp/off | diag
+check "none is missing, and none too many" test ! -s /tmp/off
+check "few changes were missed" test "$(stat lost_changes)" -le $((SECONDS_ * 10))
+check "no stack was lost" grep -qx lost_stacks=0 "$D/stats"
+echo clear >"$D/watch"
+check "no memory stays in use" grep -qx ledger_bytes=0 "$D/stats"
+umount_files
+finish
