@@ -19,7 +19,7 @@ used() {
 # own: by the module's figures
 own() {
 	echo $((($(awk '$1 == "page_pin_owner" { print $2 }' /proc/modules) +
-		$(sum '(mark|reserve|depot)_bytes')) / 1024))
+		$(sum '(mark|reserve|depot|ledger)_bytes')) / 1024))
 }
 
 # row NAME: a row of the table
@@ -58,6 +58,11 @@ echo 1 >"$EVENTS/page_pin_owner_put/enable"
 row "events on"
 marked 1000
 marked 65536
+before=$(used)
+own_before=$(own)
+echo "0 65536" >"$D/watch"
+echo "# bench memory: $guest, 256 MiB watched: $(($(own) - own_before)) $(($(used) - before))"
+echo clear >"$D/watch"
 check "no mark, stack or put was lost" no_losses
 disarm
 rmmod page_pin_owner

@@ -3,7 +3,7 @@
 #
 # unmarked.sh [ROW]: what it costs to let go of a page that is not marked. With ROW, a name,
 # on this kernel as it is; else without and with the module, in each of its states, and
-# with what else one could use.
+# with what else one could use; and that of one that is watched.
 # shellcheck shell=dash source-path=SCRIPTDIR/../scenarios
 
 . ./lib.sh
@@ -23,7 +23,7 @@ if [ $# -gt 0 ]; then
 	row "$1"
 	finish
 fi
-plan 9
+plan 11
 
 row "nothing on"
 echo 'pfn == 0xffffffffffff' >"$T/events/page_ref/filter"
@@ -60,6 +60,16 @@ mark_all "$PFNS"
 [ "$(stat marks)" -eq 10000 ] || give_up "$(stat marks) marks"
 row "10 000 folios marked elsewhere"
 unhold
+echo clear >"$D/mark"
+# A part of CMA that nobody else can have
+echo 65536 >"$CMA/alloc"
+echo "$(cat "$CMA/base_pfn") 65536" >"$D/watch"
+row "256 MiB watched elsewhere, nothing marked"
+echo clear >"$D/watch"
+echo 65536 >"$CMA/free"
+echo "0 $(pages_in_all)" >"$D/watch"
+row "watched"
+echo clear >"$D/watch"
 disarm
 check "no mark, stack or put was lost" no_losses
 finish

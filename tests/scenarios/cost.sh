@@ -15,13 +15,14 @@ kernel() {
 	sed 's/^Linux version \([^ ]*\) .*[( ]\(gcc\|clang\) .*) \([0-9.]*\), .*/\1 \2 \3/' /proc/version
 }
 
-# at_most NAME LIMIT [OPTION...]: a put in the loop of gup_test costs at most that many, and
-# not 3 % more than it did when lib/cost.txt was written
+# at_most NAME LIMIT [OPTION...]: a put in the loop of gup_test, or what the options say, costs
+# at most that many, and not 3 % more than it did when lib/cost.txt was written
 at_most() {
 	local name=$1 limit=$2 cost before
 	shift 2
 
-	cost=$(ppo-cost get "$@")
+	[ "${1-}" = take ] || set -- get "$@"
+	cost=$(ppo-cost "$@")
 	echo "# $(kernel): $name: $cost"
 	# The timer's tick adds a few tenths.
 	check "$name: at most $limit" awk "BEGIN { exit !($cost <= $limit + 0.5) }"
@@ -35,7 +36,7 @@ at_most() {
 
 # Folios of one page each
 echo never >/sys/kernel/mm/transparent_hugepage/enabled
-plan 17
+plan 25
 without=$(ppo-cost get)
 echo "# not loaded: $without instructions"
 load || give_up "the module does not load"
@@ -57,6 +58,20 @@ echo 0 >"$T/options/stacktrace"
 at_most "recorded, and as an event" 1700 --marked --mib 16
 echo 0 >"$EVENTS/page_pin_owner_put/enable"
 at_most "recorded, with the handle of its stack" 1000 --marked --mib 16
+echo clear >"$D/mark"
+
+# A part of CMA that nobody else can have
+taken=$(ppo-cost take)
+echo 65536 >"$CMA/alloc"
+echo "$(cat "$CMA/base_pfn") 65536" >"$D/watch"
+at_most "pages watched elsewhere, nothing marked" 50
+at_most "pages watched elsewhere, a get" "$(awk "BEGIN { print $taken + 35 }")" take
+echo clear >"$D/watch"
+echo 65536 >"$CMA/free"
+echo "0 $(pages_in_all)" >"$D/watch"
+at_most "watched" 2600 --mib 16
+at_most "watched, a get" 2300 take --mib 16
+echo clear >"$D/watch"
 disarm
 at_most "events off again" "$without"
 finish

@@ -39,6 +39,8 @@ enum What {
     Get,
     /// unpin_user_page() of one by FOLL_PIN, there too
     Pin,
+    /// The taking of what `get` puts
+    Take,
     /// fork() of a process with that memory, and the exit of the child
     Fork,
     /// The first access to a page
@@ -101,7 +103,7 @@ impl What {
             mark(&memory)?;
         }
         let took = match self {
-            Self::Get | Self::Pin => return self.gup_test(&memory),
+            Self::Get | Self::Pin | Self::Take => return self.gup_test(&memory),
             Self::Touch => touched,
             Self::Fork => {
                 let began = Instant::now();
@@ -159,7 +161,7 @@ impl What {
         Ok(took)
     }
 
-    /// How long gup_test says it took to put what it had taken.
+    /// How long gup_test says it took to take references, or to put them.
     fn gup_test(self, memory: &Mapping) -> Result<u64> {
         let file = gup_test()?;
         let mut test = GupTest {
@@ -177,7 +179,11 @@ impl What {
             }
         }
         .context("gup_test")?;
-        Ok(test.put_delta_usec * 1000)
+        Ok(1000
+            * match self {
+                Self::Take => test.get_delta_usec,
+                _ => test.put_delta_usec,
+            })
     }
 }
 
