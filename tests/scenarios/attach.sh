@@ -18,7 +18,7 @@ hooks() {
 	printf '^%s \n' $FUNCTIONS | grep -c -f - "$T/enabled_functions"
 }
 
-plan 10
+plan 14
 load || give_up "the module does not load"
 F=/sys/kernel/debug/failslab
 echo N >$F/ignore-gfp-wait
@@ -92,6 +92,43 @@ while read -r hook; do
 done <<END
 $HOOKS
 END
+
+# watch_failing: the same for who watches a page, with no event on
+watch_failing() {
+	local nth=0
+
+	left=0
+	while [ "$left" -eq 0 ] && [ $nth -lt 1000 ]; do
+		nth=$((nth + 1))
+		echo $nth >/proc/self/fail-nth
+		if echo 1 2>/dev/null >"$D/watch"; then
+			result=1
+		else
+			result=0
+		fi
+		read -r left </proc/self/fail-nth
+		echo 0 >/proc/self/fail-nth
+		[ "$(stat watched_pages)" -eq $result ] || half=$((half + 1))
+		[ $result -eq 1 ] || [ "$(stat ledger_bytes)" -eq 0 ] || half=$((half + 1))
+		echo clear >"$D/watch"
+	done
+}
+
+# watch_refused HOOK: how often the log says so
+watch_refused() {
+	dmesg | grep -c -F "page_pin_owner: watch: cannot attach to $1, error -12"
+}
+
+half=0
+# shellcheck disable=SC2034 # once for the pools of stacks
+for try in 1 2; do
+	watch_failing
+done
+echo "# watch: page_ref_* refused $(watch_refused 'page_ref_*') times"
+check "watch: every allocation was made to fail in turn" test "$left" -gt 0
+check "watch: it is all or nothing" test $half -eq 0
+check "watch: mm_page_free was refused and the log says so" test "$(watch_refused mm_page_free)" -gt 0
+check "watch: so was each of page_ref_*" test "$(watch_refused 'page_ref_*')" -ge 6
 arm
 hold --memory shmem --by vmsplice
 cma_alloc_all 2>/dev/null

@@ -39,7 +39,7 @@ function_at() {
 		$3 == name { start = $1 }'
 }
 
-plan 28
+plan 41
 set_faults verbose 0
 set_faults ignore-gfp-wait N
 set_faults ignore-gfp-highmem N
@@ -78,10 +78,23 @@ echo "$pfn" >"$D/mark"
 for table in marked holders stacks stats; do
 	fail_each "read $table" 1 read "$D/$table"
 done
+base=$(cat "$CMA/base_pfn")
+fail_each "watch" 1 write "$D/watch" "$base 2000" clear
+check "watch: no memory is left in use" grep -qx ledger_bytes=0 "$D/stats"
+echo "$base 2000" >"$D/watch"
+# More tables, and memory to remember what is to be given back
+fail_each "watch more" 1 write "$D/watch" "$base 4000" "-$((base + 2000)) 2000"
+for table in watch ledger; do
+	fail_each "read $table" 1 read "$D/$table"
+done
+# Puts go back to probes that cannot be attached then.
+fail_each "watch no more" 0 write "$D/watch" clear "$base 2000"
+echo clear >"$D/watch"
 fail_each "reasons" 0 write /sys/module/page_pin_owner/parameters/reasons compaction all
 fail_each "until" 0 write /sys/module/page_pin_owner/parameters/until unpinned free
 fail_each "max_age" 0 write /sys/module/page_pin_owner/parameters/max_age 1000 0
 fail_each "report_rate" 0 write /sys/module/page_pin_owner/parameters/report_rate 5 1000
+fail_each "longterm_ms" 0 write /sys/module/page_pin_owner/parameters/longterm_ms 5 1000
 fail_each "a filter" 1 write "$EVENTS/page_pin_owner_put/filter" 'reason == "compaction"' 0
 check "the mark is there still" is_marked "$pfn"
 check "so is what was set before" test "$(cat /sys/module/page_pin_owner/parameters/reasons)" = all

@@ -98,7 +98,7 @@ of_use() {
 
 # state: all that a write can change
 state() {
-	cat "$P"/*
+	cat "$P"/* "$D/watch"
 	sed 's/ count=.*//' "$D/marked"
 }
 
@@ -206,7 +206,7 @@ truncate_it() {
 
 # steady: what changes in a table from one moment to the next is taken out
 steady() {
-	sed 's/ \(age\|last\)_us=[0-9]*//g'
+	sed 's/ \(age\|last\)_[um]s=[0-9]*//g'
 }
 
 # in_pieces FILE: reading it in small and odd pieces gives what reading it at once does
@@ -293,10 +293,11 @@ counted() {
 	case $1 in
 	max_age) echo "seconds, 0 .never." ;;
 	report_rate) echo "reports a second, 0 .no limit." ;;
+	longterm_ms) echo "milliseconds, 0" ;;
 	esac
 }
 
-plan 76
+plan 101
 
 # words NAME: what is said of a parameter that takes one of two words
 words() {
@@ -315,6 +316,19 @@ check "what the kernel cannot read is refused" test "$ATTEMPTS" -gt 0
 check "max_marks: bad values are refused" number_is_checked max_marks 1 1048576
 check "depot_kib: bad values are refused" number_is_checked depot_kib 64 262144
 check "stack_depth: bad values are refused" number_is_checked stack_depth 1 64
+check "watch_kib: bad values are refused" number_is_checked watch_kib 64 16777216
+line="=.* is out of range, 2, 4, 6 or 8 is accepted\$"
+check "entries: bad values are refused" all_fail load_fails entries= <<END
+0|$INVALID|$line
+1|$INVALID|$line
+3|$INVALID|$line
+9|$INVALID|$line
+10|$INVALID|$line
+4294967294|$INVALID|$line
+4294967296|$RANGE|
+x|$INVALID|
+|$INVALID|
+END
 
 line=": accepted is 'all' or names, comma-separated, of: compaction .* contig_range .* hwpoison manual\$"
 check "reasons: bad values are refused" all_fail load_fails reasons= <<END
@@ -331,7 +345,7 @@ freed|$INVALID|$line
 \\0001\\0377|$INVALID|$line
 END
 done
-for name in max_age report_rate; do
+for name in max_age report_rate longterm_ms; do
 	line=": accepted are $(counted "$name") to 4294967295\$"
 	check "$name: bad values are refused" all_fail load_fails "$name=" <<END
 |$INVALID|$line
@@ -349,23 +363,25 @@ END
 hold --memory shmem --by none --pages 200
 PFN=${PFNS%% *}
 check "the least of everything is taken" loads_with max_marks=1 depot_kib=64 stack_depth=1 \
-	reasons=compaction until=free arming=always max_age=0 report_rate=0
+	reasons=compaction until=free arming=always max_age=0 report_rate=0 watch_kib=64 entries=2 \
+	longterm_ms=0
 check "and is of use" of_use 1 1
 rmmod page_pin_owner
 check "the most of everything is taken" loads_with max_marks=1048576 depot_kib=262144 \
 	stack_depth=64 reasons=all until=unpinned arming=on_demand max_age=4294967295 \
-	report_rate=4294967295
+	report_rate=4294967295 watch_kib=16777216 entries=8 longterm_ms=4294967295
 echo free >"$P/until"
 check "and is of use" of_use 5 64
 rmmod page_pin_owner
-check "after all that it loads" load report_rate=0
+check "after all that it loads" load report_rate=0 longterm_ms=0
 arm
 echo "$PFN" >"$D/mark"
 is_marked "$PFN" || give_up "nothing is marked"
+echo "$PFN" >"$D/watch" || give_up "nothing is watched"
 state >/tmp/state
 
 # Written to parameters
-for name in max_marks depot_kib stack_depth; do
+for name in max_marks depot_kib stack_depth watch_kib entries; do
 	check "$name cannot be written to" fails_with 'Permission denied' write_one "$P/$name"
 done
 line='reasons: accepted is .all. or names, comma-separated, of: compaction .* manual'
@@ -434,7 +450,7 @@ always
 always\n
 \0040always\t\n
 END
-for name in max_age report_rate; do
+for name in max_age report_rate longterm_ms; do
 	line="$name: accepted are $(counted "$name") to 4294967295"
 	check "$name: bad writes are refused" all_refused "$P/$name" "$INVALID" "$line" <<'END'
 \n
@@ -465,7 +481,7 @@ END
 00000000000000000
 END
 done
-for name in reasons until arming max_age report_rate; do
+for name in reasons until arming max_age report_rate longterm_ms; do
 	check "$name: a page full of it is refused" refuses_and_tells "$P/$name" \
 		"x$(printf %04090d 0)" "$INVALID" "$name: accepted"
 done
@@ -473,9 +489,10 @@ check "reasons: nothing comes of two halves" halves_refused "$P/reasons" contig 
 check "until: nothing comes of two halves" halves_refused "$P/until" unpi nned
 check "arming: nothing comes of two halves" halves_refused "$P/arming" on_de mand
 
-# Written to the file "mark"
-line="mark: accepted is 'PFN \[COUNT\]', '-PFN \[COUNT\]' or 'clear', one to a write"
-check "mark: what is no command is refused" all_refused "$D/mark" "$INVALID" "$line" <<END
+# Written to the files "mark" and "watch", which take the same commands
+for file in mark watch; do
+	line="$file: accepted is 'PFN \[COUNT\]', '-PFN \[COUNT\]' or 'clear', one to a write"
+	check "$file: what is no command is refused" all_refused "$D/$file" "$INVALID" "$line" <<END
 \\n
 \\0040
 x
@@ -531,8 +548,8 @@ $PFN\\n\\n
 \\0303\\02451
 -$(printf %064d 0)
 END
-line='mark: accepted are at least 1 page and pfns below 0x[0-9a-f]*'
-check "mark: what is out of range is refused" all_refused "$D/mark" "$RANGE" "$line" <<END
+	line="$file: accepted are at least 1 page and pfns below 0x[0-9a-f]*"
+	check "$file: what is out of range is refused" all_refused "$D/$file" "$RANGE" "$line" <<END
 $PFN 0
 -$PFN 0
 -$PFN 0x0
@@ -554,7 +571,7 @@ $PFN 18446744073709551615
 0xfffffffffffff
 0x4000000000000 0x4000000000000
 END
-check "mark: right forms are taken" all_taken "$D/mark" <<END
+	check "$file: right forms are taken" all_taken "$D/$file" <<END
 $PFN
 $PFN\\n
 $PFN 1
@@ -563,25 +580,39 @@ $((PFN))
 0X${PFN#0x}
 $(printf %064d $((PFN)))
 END
-check "mark: nothing comes of two halves" halves_refused "$D/mark" cle ar
+done
+line="watch: no page there is watched"
+check "watch: nothing is watched there" all_refused "$D/watch" "$INVALID" "$line" <<END
+-$((PFN - 1))
+-$((PFN + 1)) 100
+-0 $((PFN))
+END
+for file in mark watch; do
+	check "$file: nothing comes of two halves" halves_refused "$D/$file" cle ar
+done
 check "reasons: large writes are refused" large_refused "$P/reasons" compaction
 check "until: large writes are refused" large_refused "$P/until" unpinned
 check "arming: large writes are refused" large_refused "$P/arming" on_demand
-for name in max_age report_rate; do
+for name in max_age report_rate longterm_ms; do
 	check "$name: large writes are refused" large_refused "$P/$name" 1
 done
 # Each 64 bytes of it are a command that is understood.
-check "mark: large writes are refused" large_refused "$D/mark" "-$(printf %063d $((PFN)))"
-for file in "$P/reasons" "$P/until" "$P/arming" "$P/max_age" "$P/report_rate" "$D/mark"; do
+for file in mark watch; do
+	check "$file: large writes are refused" large_refused "$D/$file" "-$(printf %063d $((PFN)))"
+done
+for file in "$P/reasons" "$P/until" "$P/arming" "$P/max_age" "$P/report_rate" \
+	"$P/longterm_ms" "$D/mark" "$D/watch"; do
 	check "${file##*/}: random bytes are refused" random_refused "$file"
 	check "${file##*/}: truncated, nothing changes" truncate_it "$file"
 done
 check "mark cannot be read" fails_with "$INVALID" cat "$D/mark"
 
 # The tables, with more in them than one read gives
-for file in marked holders stacks stats; do
+for file in marked holders stacks stats ledger; do
 	check "$file cannot be written to" fails_with "$INVALID" write_one "$D/$file"
 done
+# Holders say who holds a watched page, which may be somebody else's soon.
+echo clear >"$D/watch"
 mark_all() {
 	for pfn in $PFNS; do
 		echo "$pfn" >"$D/mark" || return 1
@@ -604,6 +635,21 @@ for file in holders stacks stats; do
 	check "$file can be read again from the start" again_from_the_start "$D/$file"
 done
 check "marked can be read while it changes" while_it_changes
+unhold
+# watch_all: the pages that are held, and what lies between them
+watch_all() {
+	# shellcheck disable=SC2046,SC2086 # pfns
+	set -- $(printf '%d\n' $PFNS | sort -n | sed -n '1p;$p')
+	echo "$1 $(($2 - $1 + 1))" >"$D/watch"
+}
+hold --memory shmem --by vmsplice --pages 200
+check "all of them watched" watch_all
+echo "# $(wc -c <"$D/ledger") bytes"
+check "the ledger has them all" test "$(grep -c '^pfn=' "$D/ledger")" -ge 200
+check "ledger can be read in pieces" in_pieces "$D/ledger"
+for file in ledger watch; do
+	check "$file can be read from behind its end" test -z "$(dd if="$D/$file" bs=1M skip=1 2>/dev/null)"
+done
 unhold
 check "no mark, stack or put was lost" no_losses
 disarm

@@ -9,7 +9,7 @@
 . ./lib.sh
 
 PARAMETERS=/sys/module/page_pin_owner/parameters
-TABLES="marked holders stacks stats"
+TABLES="marked holders stacks stats ledger watch"
 
 # as_nobody COMMAND: run it in a shell without any privilege
 as_nobody() {
@@ -36,12 +36,13 @@ addresses() {
 	all_output | grep -E '\<(0x)?f{4,}[0-9a-f]{8,}\>'
 }
 
-plan 23
+plan 29
 mkdir -p /etc
 echo 'root:x:0:0::/:/bin/sh' >/etc/passwd
 echo 'nobody:x:65534:65534::/:/bin/sh' >>/etc/passwd
 load || give_up "the module does not load"
 
+echo "$(cat "$CMA/base_pfn") $(cat "$CMA/count")" >"$D/watch"
 hold --memory shmem --by vmsplice
 arm
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
@@ -49,8 +50,10 @@ arm
 insmod /ppo_puts.ko "pfn=$PFNS" context=task places=8 2>/dev/null
 grep -q '^ppo_puts ' /proc/modules && give_up "ppo_puts should not stay loaded"
 
-check "tables can be read by root alone" test "$(cd "$D" && modes marked holders stacks stats)" = \
-	"400 400 400 400 "
+check "tables can be read by root alone" test "$(cd "$D" && modes marked holders stacks stats ledger)" = \
+	"400 400 400 400 400 "
+check "watch can be read and written by root alone" test "$(modes "$D/watch")" = "600 "
+check "the ledger has something to show" grep -q '^pfn=' "$D/ledger"
 check "mark can be written by root alone" test "$(modes "$D/mark")" = "200 "
 check "parameters can be written by root alone" fails sh -c \
 	"busybox stat -c %a $PARAMETERS/* | grep -vxE '444|644'"
@@ -63,6 +66,7 @@ for table in $TABLES; do
 		fails as_nobody "cat $D/$table"
 done
 check "nobody marks no page" fails as_nobody "echo $PFNS >$D/mark"
+check "nobody watches no page" fails as_nobody "echo $PFNS >$D/watch"
 check "nobody sets no parameter" fails as_nobody "echo all >$PARAMETERS/reasons"
 check "nobody enables no event" fails as_nobody "echo 1 >$EVENTS/enable"
 check "nobody removes it" fails as_nobody "rmmod page_pin_owner"
@@ -92,11 +96,13 @@ if [ -e $LOCKDOWN ]; then
 	# The kernel leaves files open to readers that cannot be written at all.
 	echo integrity >$LOCKDOWN
 	check "locked down, nothing can be marked" fails sh -c "echo clear >$D/mark"
+	check "nor watched" fails sh -c "echo clear >$D/watch"
 	echo confidentiality >$LOCKDOWN
 	check "locked down further, no event can be enabled" fails sh -c "echo 1 >$EVENTS/enable"
 	check "nor can it be loaded again" sh -c "rmmod page_pin_owner && ! insmod /page_pin_owner.ko"
 else
 	skip "locked down, nothing can be marked" "a kernel without lockdown"
+	skip "nor watched" "a kernel without lockdown"
 	skip "locked down further, no event can be enabled" "a kernel without lockdown"
 	skip "nor can it be loaded again" "a kernel without lockdown"
 fi

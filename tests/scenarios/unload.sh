@@ -30,11 +30,12 @@ refused() {
 	! load "$1" 2>/dev/null && ! loaded && dmesg | grep -q "page_pin_owner: $2"
 }
 
-plan 18
+plan 24
 
 check "max_marks=0 is refused" refused max_marks=0 'max_marks=0 is out of range, 1 to 1048576'
 check "stack_depth=65 is refused" refused stack_depth=65 'stack_depth=65 is out of range, 1 to 64'
 check "depot_kib=63 is refused" refused depot_kib=63 'depot_kib=63 is out of range, 64 to 262144'
+check "watch_kib=63 is refused" refused watch_kib=63 'watch_kib=63 is out of range, 64 to 16777216'
 check "reasons=nonsense is refused" refused reasons=nonsense "reasons: accepted is 'all' or"
 
 check "good parameters are taken" load max_marks=1 stack_depth=3 depot_kib=64 reasons=compaction
@@ -76,6 +77,35 @@ check "and trace_pipe can be read on" kill -0 $reader
 kill $reader
 release
 unhold
+
+# watch_area: the CMA area is watched, for the figures 13 MiB and more
+watch_area() {
+	echo "$(cat "$CMA/base_pfn") $(cat "$CMA/count")" >"$D/watch"
+}
+
+load
+watch_area
+hold --memory shmem --by vmsplice
+check "pages are watched, and one of them held" grep -q "^pfn=$PFNS " "$D/ledger"
+check "that is no use of the module" grep -qx 0 /sys/module/page_pin_owner/refcnt
+check "while pages are watched it unloads" gone
+check "the held page is none the worse" release
+unhold
+
+unreclaimable() {
+	sed -n 's/^SUnreclaim: *\([0-9]*\) kB/\1/p' /proc/meminfo
+}
+
+watch_and_unload() {
+	for _ in $(seq 20); do
+		load && watch_area && rmmod page_pin_owner || return 1
+	done
+	kib=$(($(unreclaimable) - kib))
+	echo "$kib KiB more"
+	[ "$kib" -lt 8192 ]
+}
+kib=$(unreclaimable)
+check "loaded, watching and unloaded 20 times, with all memory back" watch_and_unload
 
 load_and_unload() {
 	for _ in $(seq 30); do
