@@ -115,9 +115,10 @@ pub(super) fn draw(fuzz: &mut Fuzz) -> Input {
             ]
         })
         .collect();
-    if rng.u32(0..8) == 0 {
-        examples.push("clear".to_owned());
-        examples.push("clear\n".to_owned());
+    match rng.u32(0..12) {
+        0 => examples = ["clear", "clear\n"].map(str::to_owned).to_vec(),
+        1 => examples.push("clear".to_owned()),
+        _ => {}
     }
     match rng.bool() {
         true => Input::of(examples[rng.usize(0..examples.len())].as_str()),

@@ -154,6 +154,15 @@ pub fn run(rounds: u64, seed: u64) -> Result<Outcome> {
         let target = by_weight[fuzz.rng.usize(0..by_weight.len())];
         (target.fuzz)(&mut fuzz, &target.tally)?;
     }
+    // What is drawn seldom may not have been so far.
+    for target in &targets {
+        for _ in 0..rounds {
+            if target.tally.is_complete() {
+                break;
+            }
+            (target.fuzz)(&mut fuzz, &target.tally)?;
+        }
+    }
     // What was on is on, and what it holds it gives back.
     set(&format!("{TRACEFS}/events/page_pin_owner/enable"), "0")?;
     rmmod().context("rmmod")?;
