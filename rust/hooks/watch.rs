@@ -189,16 +189,21 @@ fn add(range: &Range<u64>) -> Result {
             }
             Refused::Range => ERANGE,
         })?;
-    let mut at = range.start;
-    while at < range.end {
-        let end = range.end.min(at + STEP);
-        LEDGER.watch(at, end - at);
-        at = end;
+    for step in steps(range) {
+        LEDGER.watch(step.start, step.end - step.start);
         if sys::pause() {
             return Err(EINTR);
         }
     }
     Ok(())
+}
+
+/// A range in pieces of [`STEP`].
+fn steps(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = range.end;
+    (range.start..end)
+        .step_by(STEP as usize)
+        .map(move |at| at..end.min(at + STEP))
 }
 
 /// The parts of a range that are in no other.
@@ -264,7 +269,10 @@ pub(crate) fn unwatch(pfn: u64, count: u64) -> Result {
     }
     attached.watch.ranges = ranges;
     attached.watch.cover();
-    LEDGER.unwatch(range.start, range.end - range.start);
+    for step in steps(&range) {
+        LEDGER.unwatch(step.start, step.end - step.start);
+        sys::pause();
+    }
     attached.reap(&range);
     Ok(())
 }
