@@ -909,6 +909,10 @@ impl Ledger {
             let rose = (now.expected - expected_of(head)).max(0);
             let excess = account.total() as i32 - wanted;
             off = excess - rose.min(excess.max(0));
+            // Of one that was not allocated since, they are older than the watch.
+            if head & OWNER == 0 {
+                off = off.max(0);
+            }
             // Nobody is likely to be just putting it.
             head |= EXCESS;
             self.settle(

@@ -106,6 +106,7 @@ const LEDGER: &[(&str, Form)] = &[
 ];
 const MISSED: &[(&str, Form)] = &[("missed", Number)];
 const FULL: &[(&str, Form)] = &[("full", Number)];
+const OFF: &[(&str, Form)] = &[("off", Signed)];
 const LOST: &[(&str, Form)] = &[("puts", Number), ("stack", Handle)];
 const STACKS: &[(&str, Form)] = &[("stack", Number), ("hits", Number)];
 
@@ -269,7 +270,8 @@ fn ledger(worker: &Worker, text: &str) -> Result<()> {
     for paragraph in paragraphs(text)? {
         let (line, stack) = paragraph.split_first().context("empty")?;
         let rest = maybe(maybe(keys(line, LEDGER)?, MISSED)?, FULL)?;
-        nothing(maybe(rest, TORN)?).with_context(|| (*line).to_owned())?;
+        let rest = maybe(maybe(rest, OFF)?, TORN)?;
+        nothing(rest).with_context(|| (*line).to_owned())?;
         if line.contains(" stack=lost") {
             ensure!(stack.is_empty(), "a lost stack has frames: {stack:?}");
         } else {
