@@ -3,7 +3,7 @@
 //! `stats`: every counter, what was lost, memory in use and the caps. One paragraph.
 
 use crate::hooks::stats::{ended, Loss, KNOWN, MARKED, PUTS, REPEATED, REPORTS};
-use crate::hooks::{reading_all, watch, Hooked, DEPOT, MARKS};
+use crate::hooks::{reading_all, Hooked, DEPOT, LEDGER, MARKS};
 use crate::store::invariant::{broken, Invariant};
 use crate::store::reason::Cause;
 use crate::sys::debugfs::{out, Out, Table};
@@ -87,7 +87,7 @@ fn show(hooked: &Hooked, out: &mut Out) {
         u64::from(depot.wasted) * 8,
         depot.cap,
     );
-    let ledger = watch::figures();
+    let ledger = LEDGER.figures();
     out!(
         out,
         "watched_pages={}\nledger_bytes={}\nledger_page_bytes={}\nledger_cap_bytes={}\n\

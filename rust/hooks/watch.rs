@@ -7,9 +7,9 @@
 
 use super::{page_free, page_ref, Attached, ATTACHED, DEPOT, LEDGER};
 use crate::store::invariant::broken;
-use crate::store::ledger::{Chunk, Figures, Refused, CHUNK_LEN};
+use crate::store::ledger::{Chunk, Refused, CHUNK_LEN};
 use crate::store::page_ext::BLOCK_LEN;
-use crate::store::ranges::Ranges;
+use crate::store::ranges::{Ranges, MAX_RANGES};
 use crate::sys::{self, array::Array, folio, memory::Sleeping, params};
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -48,6 +48,14 @@ impl Watch {
             ranges: Ranges::new(),
             probes: None,
         }
+    }
+
+    /// Adds these pages to the ranges, or takes them out.
+    fn set(&mut self, range: &Range<u64>, is_in: bool) -> Result {
+        self.ranges.set(range.clone(), is_in).map_err(|_| {
+            pr_err!("watch: accepted are at most {MAX_RANGES} ranges\n");
+            ENOSPC
+        })
     }
 
     /// Are the hooks attached?
@@ -89,6 +97,9 @@ impl Watch {
 impl Attached {
     /// Watches nothing any more. May sleep.
     pub(super) fn unwatch(&mut self) {
+        if !self.watch.is_on() && self.watch.ranges.is_empty() {
+            return;
+        }
         if self.watch.is_on() {
             // Puts of marked folios are to be seen all the time.
             self.take_over_puts();
@@ -99,6 +110,52 @@ impl Attached {
         // held.
         unsafe { LEDGER.drain(&Sleeping) };
         self.watch.ranges = Ranges::new();
+    }
+
+    /// Has the pages of a range watched, as far as it goes. May sleep.
+    fn add(&mut self, range: &Range<u64>) -> Result {
+        if !self.watch.is_on() {
+            self.watch.attach()?;
+            // From here on puts are recorded by these.
+            self.arm();
+        }
+        LEDGER
+            .reserve(range.start, range.end - range.start, &Sleeping)
+            .map_err(|refused| match refused {
+                Refused::Full { pages } => {
+                    pr_err!(
+                        "watch: {} pages are too many for watch_kib={}, the first {pages} fit\n",
+                        range.end - range.start,
+                        params::watch_bytes() / 1024
+                    );
+                    ENOSPC
+                }
+                Refused::NoMemory => {
+                    pr_err!("watch: no memory for {} pages\n", range.end - range.start);
+                    ENOMEM
+                }
+                Refused::Range => ERANGE,
+            })?;
+        for step in steps(range) {
+            LEDGER.watch(step.start, step.end - step.start);
+            if sys::pause() {
+                return Err(EINTR);
+            }
+        }
+        Ok(())
+    }
+
+    /// The reverse, of those of its pages that are in no range. May sleep.
+    fn forget_new(&mut self, range: &Range<u64>) {
+        if self.watch.ranges.is_empty() {
+            return self.unwatch();
+        }
+        for pfn in range.clone() {
+            if !self.watch.ranges.overlaps(&(pfn..pfn + 1)) {
+                LEDGER.unwatch(pfn, 1);
+            }
+        }
+        self.reap(range);
     }
 
     /// Gives back the memory of pages that are not watched any more. May sleep.
@@ -142,60 +199,16 @@ pub(crate) fn watch(pfn: u64, count: u64) -> Result {
     if broken().is_some() {
         return Err(EIO);
     }
-    let mut ranges = attached.watch.ranges.clone();
-    ranges.set(range.clone(), true).map_err(|_| {
-        pr_err!(
-            "watch: accepted are at most {} ranges\n",
-            crate::store::ranges::MAX_RANGES
-        );
-        ENOSPC
-    })?;
-    if !attached.watch.is_on() {
-        attached.watch.attach()?;
-        // From here on puts are recorded by these.
-        attached.arm();
+    let before = attached.watch.ranges.clone();
+    attached.watch.set(&range, true)?;
+    let done = attached.add(&range);
+    if done.is_err() {
+        attached.watch.ranges = before;
+        attached.forget_new(&range);
+    } else {
+        attached.watch.cover();
     }
-    if let Err(e) = add(&range) {
-        for there in Gaps::of(&attached.watch.ranges, &range) {
-            LEDGER.unwatch(there.start, there.end - there.start);
-        }
-        if attached.watch.ranges.is_empty() {
-            attached.unwatch();
-        } else {
-            attached.reap(&range);
-        }
-        return Err(e);
-    }
-    attached.watch.ranges = ranges;
-    attached.watch.cover();
-    Ok(())
-}
-
-fn add(range: &Range<u64>) -> Result {
-    LEDGER
-        .reserve(range.start, range.end - range.start, &Sleeping)
-        .map_err(|refused| match refused {
-            Refused::Full { pages } => {
-                pr_err!(
-                    "watch: {} pages are too many for watch_kib={}, the first {pages} fit\n",
-                    range.end - range.start,
-                    params::watch_bytes() / 1024
-                );
-                ENOSPC
-            }
-            Refused::NoMemory => {
-                pr_err!("watch: no memory for {} pages\n", range.end - range.start);
-                ENOMEM
-            }
-            Refused::Range => ERANGE,
-        })?;
-    for step in steps(range) {
-        LEDGER.watch(step.start, step.end - step.start);
-        if sys::pause() {
-            return Err(EINTR);
-        }
-    }
-    Ok(())
+    done
 }
 
 /// A range in pieces of [`STEP`].
@@ -204,43 +217,6 @@ fn steps(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
     (range.start..end)
         .step_by(STEP as usize)
         .map(move |at| at..end.min(at + STEP))
-}
-
-/// The parts of a range that are in no other.
-struct Gaps<'a> {
-    ranges: &'a Ranges,
-    rest: Range<u64>,
-}
-
-impl<'a> Gaps<'a> {
-    fn of(ranges: &'a Ranges, range: &Range<u64>) -> Self {
-        Gaps {
-            ranges,
-            rest: range.clone(),
-        }
-    }
-}
-
-impl Iterator for Gaps<'_> {
-    type Item = Range<u64>;
-
-    fn next(&mut self) -> Option<Range<u64>> {
-        while !self.rest.is_empty() {
-            let at = self.rest.start;
-            let next = self.ranges.iter().find(|there| there.end > at);
-            let gap = match next {
-                Some(there) if there.start <= at => {
-                    self.rest.start = there.end;
-                    continue;
-                }
-                Some(there) => at..there.start.min(self.rest.end),
-                None => self.rest.clone(),
-            };
-            self.rest.start = gap.end;
-            return Some(gap);
-        }
-        None
-    }
 }
 
 /// Does not watch `count` pages from `pfn` on any more. May sleep.
@@ -255,19 +231,11 @@ pub(crate) fn unwatch(pfn: u64, count: u64) -> Result {
     if !attached.watch.ranges.overlaps(&range) {
         return Err(EINVAL);
     }
-    let mut ranges = attached.watch.ranges.clone();
-    ranges.set(range.clone(), false).map_err(|_| {
-        pr_err!(
-            "watch: accepted are at most {} ranges\n",
-            crate::store::ranges::MAX_RANGES
-        );
-        ENOSPC
-    })?;
-    if ranges.is_empty() {
+    attached.watch.set(&range, false)?;
+    if attached.watch.ranges.is_empty() {
         attached.unwatch();
         return Ok(());
     }
-    attached.watch.ranges = ranges;
     attached.watch.cover();
     for step in steps(&range) {
         LEDGER.unwatch(step.start, step.end - step.start);
@@ -279,10 +247,7 @@ pub(crate) fn unwatch(pfn: u64, count: u64) -> Result {
 
 /// Watches nothing any more. May sleep.
 pub(crate) fn clear() {
-    let mut attached = ATTACHED.lock();
-    if !attached.watch.ranges.is_empty() {
-        attached.unwatch();
-    }
+    ATTACHED.lock().unwatch();
 }
 
 /// The range that has `at`, or is the next one. May sleep.
@@ -290,9 +255,4 @@ pub(crate) fn next(at: u64) -> Option<Range<u64>> {
     let attached = ATTACHED.lock();
     let next = attached.watch.ranges.iter().find(|range| range.end > at);
     next
-}
-
-/// Figures for `stats`, with [`ATTACHED`] held.
-pub(crate) fn figures() -> Figures {
-    LEDGER.figures()
 }

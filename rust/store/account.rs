@@ -46,6 +46,21 @@ const NO_TASK: u64 = (1 << PID_BITS) - 1;
 const UNSEEN: u64 = (1 << PID_BITS) - 2;
 
 impl Entry {
+    /// As many, just taken.
+    pub(super) fn taken(refs: u32, stack: Handle, pid: i32, time: u32) -> Self {
+        Entry {
+            refs,
+            is_pin: refs % PIN == 0,
+            pid,
+            stack,
+            time,
+            is_unseen: false,
+            is_alloc: false,
+            one_of: false,
+            is_gone: false,
+        }
+    }
+
     /// As a word; 0 is no entry.
     pub(super) fn pack(&self) -> u64 {
         let pid = match (self.is_unseen, self.pid) {
@@ -182,15 +197,9 @@ impl Account {
                 }
             }
             None => self.push(Entry {
-                refs,
-                is_pin: false,
-                pid: -1,
-                stack: Handle::LOST,
-                time: now,
                 is_unseen: true,
-                is_alloc: false,
-                one_of: false,
-                is_gone: false,
+                is_pin: false,
+                ..Entry::taken(refs, Handle::LOST, -1, now)
             }),
         }
     }

@@ -140,7 +140,7 @@ struct Page<'a> {
 /// What a page's account was, and what it became meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot {
-    /// Entries, the latest last.
+    /// Entries, as [`Ledger::read`] or [`Ledger::look`] orders them.
     pub entries: [Option<Entry>; MAX_ENTRIES],
     /// The stack that allocated the page.
     pub owner: Handle,
@@ -152,6 +152,19 @@ pub struct Snapshot {
     pub off: i32,
     /// All of this was true at one moment.
     pub whole: bool,
+}
+
+impl Snapshot {
+    fn new(head: u64, account: &Account, off: i32, whole: bool) -> Self {
+        Snapshot {
+            entries: account.entries,
+            owner: Handle((head & OWNER) as u32),
+            missed: head & MISSED != 0,
+            overflowed: head & OVERFLOWED != 0,
+            off,
+            whole,
+        }
+    }
 }
 
 impl<'a> Page<'a> {
@@ -564,7 +577,10 @@ impl Ledger {
             return;
         };
         let Some(head) = page.claim() else {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+            // Or it is not watched any more.
+            if page.load(0) & WATCHED != 0 {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            }
             return;
         };
         let mut account = page.account(Handle((head & OWNER) as u32));
@@ -582,16 +598,11 @@ impl Ledger {
         self.with(pfn, |account, head| {
             account.len = 0;
             if change.refs > 0 {
+                let refs = change.refs.unsigned_abs();
                 account.push(Entry {
-                    refs: change.refs as u32,
-                    is_pin: false,
-                    pid: change.pid,
-                    stack: change.stack,
-                    time: change.now,
-                    is_unseen: false,
                     is_alloc: true,
-                    one_of: false,
-                    is_gone: false,
+                    is_pin: false,
+                    ..Entry::taken(refs, change.stack, change.pid, change.now)
                 });
             }
             let head = head & !(OWNER | MISSED | OVERFLOWED) | (u64::from(change.stack.0) & OWNER);
@@ -737,17 +748,7 @@ impl Ledger {
                 return;
             }
         }
-        account.push(Entry {
-            refs,
-            is_pin: refs % PIN == 0,
-            pid: change.pid,
-            stack: change.stack,
-            time: change.now,
-            is_unseen: false,
-            is_alloc: false,
-            one_of: false,
-            is_gone: false,
-        });
+        account.push(Entry::taken(refs, change.stack, change.pid, change.now));
     }
 
     fn put(
@@ -878,22 +879,15 @@ impl Ledger {
         }
     }
 
-    /// What is known of a page; `None` if it is not watched. Context: any.
+    /// What is known of a page, the latest entry last; `None` if it is not watched. Context: any.
     pub fn read(&self, pfn: u64) -> Option<Snapshot> {
         let (head, account, whole) = self.copy(pfn)?;
-        Some(Snapshot {
-            entries: account.entries,
-            owner: Handle((head & OWNER) as u32),
-            missed: head & MISSED != 0,
-            overflowed: head & OVERFLOWED != 0,
-            off: 0,
-            whole,
-        })
+        Some(Snapshot::new(head, &account, 0, whole))
     }
 
     /// As [`Ledger::read`], made to agree with what the page looks like: what became the kernel's
     /// own since its last change, or was there before the watch, no change has told. `now` is of
-    /// no change, its `refs` and `stack` do not matter. Context: any.
+    /// no change, its `refs` and `stack` do not matter. The likelier entries first. Context: any.
     #[inline(never)]
     pub fn look(
         &self,
@@ -945,14 +939,7 @@ impl Ledger {
                 at -= 1;
             }
         }
-        Some(Snapshot {
-            entries: account.entries,
-            owner: Handle((head & OWNER) as u32),
-            missed: head & MISSED != 0,
-            overflowed: head & OVERFLOWED != 0,
-            off,
-            whole,
-        })
+        Some(Snapshot::new(head, &account, off, whole))
     }
 
     /// The first word and the entries of a page, and whether they belong together.
