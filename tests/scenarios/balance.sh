@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # balance.sh [SECONDS]: while all memory is watched, and pages are held in all ways by several
-# at once and much else goes on, on two processors: references taken less those given back
-# are what each page has, page by page.
+# at once and much else goes on, on two processors: the references that the ledger has of
+# each page that is held add up to those that the page has. A change that was not entered the
+# next one makes up for: whether the right one is named then, ledger.sh tells.
 # vm: --mem 768 --append cma=64M --timeout 300
 # shellcheck shell=dash source-path=SCRIPTDIR
 
