@@ -91,11 +91,13 @@ fn show(hooked: &Hooked, out: &mut Out) {
     out!(
         out,
         "watched_pages={}\nledger_bytes={}\nledger_page_bytes={}\nledger_cap_bytes={}\n\
-         lost_changes={}\n",
+         untold_gets={}\nuntold_puts={}\nlost_changes={}\n",
         ledger.pages,
         ledger.bytes,
         ledger.bytes_a_page,
         ledger.cap,
+        ledger.untold.gets,
+        ledger.untold.puts,
         ledger.missed,
     );
 }

@@ -269,6 +269,18 @@ pub struct Figures {
     pub bytes_a_page: usize,
     /// Changes that were missed.
     pub missed: u32,
+    /// References that were there, or were not, before a change of a page, where the changes before
+    /// it had told otherwise.
+    pub untold: Untold,
+}
+
+/// References taken and given back that no change told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untold {
+    /// Taken.
+    pub gets: u64,
+    /// Given back.
+    pub puts: u64,
 }
 
 /// The references of all watched pages.
@@ -282,6 +294,8 @@ pub struct Ledger {
     /// Most bytes.
     cap: AtomicUsize,
     missed: AtomicU32,
+    untold_gets: AtomicU64,
+    untold_puts: AtomicU64,
     /// Where watched pages are: the first number, and how many.
     low: AtomicUsize,
     span: AtomicUsize,
@@ -334,6 +348,8 @@ impl Ledger {
                 bytes: AtomicUsize::new(0),
                 cap: AtomicUsize::new(usize::MAX),
                 missed: AtomicU32::new(0),
+                untold_gets: AtomicU64::new(0),
+                untold_puts: AtomicU64::new(0),
                 low: AtomicUsize::new(0),
                 span: AtomicUsize::new(0),
             }
@@ -632,6 +648,7 @@ impl Ledger {
             let refs = change.refs.unsigned_abs();
             let before = change.count - change.refs - change.expected;
             let missing = before - account.total() as i32;
+            self.weigh(account, head, change);
             if account.is_vague() || head & OVERFLOWED != 0 {
                 self.enter(account, change, depot, functions);
             } else if change.refs < 0 && missing >= refs as i32 {
@@ -648,6 +665,27 @@ impl Ledger {
             }
             with_expected(head, change.expected)
         });
+    }
+
+    /// Before a change a page must have the references that it had after the one before. Two that
+    /// are made at once each see the other's: what one finds to be too many the other finds too few.
+    fn weigh(&self, account: &Account, head: u64, change: &Change) {
+        let is_unsure = head & (MISSED | OVERFLOWED | EXCESS) != 0 || account.is_vague();
+        // Older than the watch: nothing was told.
+        if is_unsure || head & OWNER == 0 {
+            return;
+        }
+        let known = account.total() as i32 + expected_of(head);
+        match change.count - change.refs - known {
+            0 => (),
+            gap if gap > 0 => {
+                self.untold_gets.fetch_add(gap as u64, Ordering::Relaxed);
+            }
+            gap => {
+                self.untold_puts
+                    .fetch_add(u64::from(gap.unsigned_abs()), Ordering::Relaxed);
+            }
+        }
     }
 
     /// The page's references were frozen and are not any more, maybe not as many as before.
@@ -978,6 +1016,10 @@ impl Ledger {
             cap: self.cap.load(Ordering::Relaxed),
             bytes_a_page: self.words_of_page() * 8,
             missed: self.missed.load(Ordering::Relaxed),
+            untold: Untold {
+                gets: self.untold_gets.load(Ordering::Relaxed),
+                puts: self.untold_puts.load(Ordering::Relaxed),
+            },
         }
     }
 }

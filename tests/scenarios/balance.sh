@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # balance.sh [SECONDS]: while all memory is watched, and pages are held in all ways by several
-# at once and much else goes on, on two processors: the references that the ledger has of
-# each page that is held add up to those that the page has. A change that was not entered the
-# next one makes up for: whether the right one is named then, ledger.sh tells.
+# at once and much else goes on: each page has, before each change, the references that it had
+# after the one before, so that no get and no put was missed; and what the ledger has of each page
+# that is held adds up to what the page has. First on one processor, where that must be so to the
+# last reference; then on two, where who changes a page at once with another sees his change.
 # vm: --mem 768 --append cma=64M --timeout 300
 # shellcheck shell=dash source-path=SCRIPTDIR
 
@@ -28,26 +29,37 @@ load_machine() {
 	done
 }
 
-plan 6
+# balance NAME: pages are held and let go for a while
+balance() {
+	load_machine &
+	load=$!
+	check "$1: pages are held in all ways" \
+		sh -c "ppo-history --seconds $SECONDS_ --pins 3 >/tmp/truth"
+	kill $load
+	wait $load 2>/dev/null
+	sync
+	since_watched >/tmp/ledger
+	echo "# $(grep -c '^pin' /tmp/truth) pins; $(wc -l </tmp/ledger) references held"
+	grep -E '^(watched|ledger|lost_|stacks|untold)' "$D/stats" | diag
+	check "$1: some are held" test -s /tmp/ledger
+	grep ' off=' /tmp/ledger | grep -v -E ' (missed|full)=1' >/tmp/off
+	head -n 40 /tmp/off | diag
+	check "$1: none is missing, and none too many" test ! -s /tmp/off
+	check "$1: few changes were missed" test "$(stat lost_changes)" -le $((SECONDS_ * 10))
+	check "$1: no stack was lost" grep -qx lost_stacks=0 "$D/stats"
+}
+
+plan 13
 ifconfig lo up
 mount_files loop
+echo 0 >/sys/devices/system/cpu/cpu1/online
 load || give_up "the module does not load"
 echo "0 $(pages_in_all)" >"$D/watch" || give_up "memory cannot be watched"
-load_machine &
-load=$!
-check "pages are held in all ways" sh -c "ppo-history --seconds $SECONDS_ --pins 3 >/tmp/truth"
-kill $load
-wait $load 2>/dev/null
-sync
-since_watched >/tmp/ledger
-echo "# $(grep -c '^pin' /tmp/truth) pins; $(wc -l </tmp/ledger) references held"
-grep -E '^(watched|ledger|lost_|stacks)' "$D/stats" | diag
-check "some are held" test -s /tmp/ledger
-grep ' off=' /tmp/ledger | grep -v -E ' (missed|full)=1' >/tmp/off
-head -n 40 /tmp/off | diag
-check "none is missing, and none too many" test ! -s /tmp/off
-check "few changes were missed" test "$(stat lost_changes)" -le $((SECONDS_ * 10))
-check "no stack was lost" grep -qx lost_stacks=0 "$D/stats"
+balance "one processor"
+check "one processor: every reference that was taken was entered" grep -qx untold_gets=0 "$D/stats"
+check "one processor: and every one that was given back" grep -qx untold_puts=0 "$D/stats"
+echo 1 >/sys/devices/system/cpu/cpu1/online
+balance "two processors"
 echo clear >"$D/watch"
 check "no memory stays in use" grep -qx ledger_bytes=0 "$D/stats"
 umount_files

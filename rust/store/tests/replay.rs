@@ -5,7 +5,7 @@
 
 use super::super::class::{is_telling, Class};
 use super::super::depot::{Depot, Handle};
-use super::super::ledger::{Change, Entry, Function, Functions, Ledger, Snapshot};
+use super::super::ledger::{Change, Entry, Function, Functions, Ledger, Snapshot, Untold};
 use super::Host;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -490,6 +490,19 @@ fn nobody_is_named_for_what_is_older_than_the_watch() {
         let late = Replay::new(&trace).late();
         late.print(name);
         assert!(late.alone > 0 && late.falsely == 0, "{name}");
+    }
+}
+
+#[test]
+fn each_page_has_the_references_that_its_changes_told_of() {
+    for name in ALONE.iter().chain(&SEVERAL) {
+        let trace = Trace::named(name);
+        let replay = Replay::new(&trace);
+        let ledger = replay.ledger(8, trace.pages.keys().copied());
+        for recorded in &trace.changes {
+            replay.apply(&ledger, recorded);
+        }
+        assert_eq!(ledger.figures().untold, Untold::default(), "{name}");
     }
 }
 
