@@ -448,9 +448,13 @@ impl Ledger {
     pub fn watch(&self, pfn: u64, pages: u64) {
         for pfn in pfn..pfn.saturating_add(pages) {
             let head = self.page(pfn).and_then(|page| page.word(0));
-            if head.is_some_and(|head| head.fetch_or(WATCHED, Ordering::Relaxed) & WATCHED == 0) {
-                self.pages.fetch_add(1, Ordering::Relaxed);
-            }
+            let Some(head) = head.filter(|head| head.load(Ordering::Relaxed) & WATCHED == 0) else {
+                continue;
+            };
+            // Who claims it from here on sees that nothing is left of an earlier watch, and what
+            // somebody was late to miss then is of no interest.
+            head.swap(WATCHED, Ordering::Release);
+            self.pages.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -467,6 +471,7 @@ impl Ledger {
                     }
                     self.pages.fetch_sub(1, Ordering::Relaxed);
                 }
+                core::hint::spin_loop();
             }
         }
     }

@@ -15,7 +15,8 @@
 //! refill_a_pool                                  depot.rs     buckets, room, pools
 //! read_whole, read_among_writers,
 //! write_in_turns                                 version.rs   words that belong together
-//! account_in_turns, read_an_account              ledger.rs    entries of a page
+//! account_in_turns, read_an_account,
+//! watch_anew                                     ledger.rs    entries of a page
 //! ```
 //!
 //! Every constant that sizes something is as small as it can be, see [`super::sync::sized`], and a
@@ -779,5 +780,23 @@ fn read_an_account() {
         if account.whole {
             Watched::which(&account);
         }
+    });
+}
+
+/// A page is watched anew: nothing is left of what was known before.
+#[test]
+fn watch_anew() {
+    loom::model(|| {
+        let s = Watched::new();
+        s.set(1);
+        let anew = |s: &Watched| {
+            s.ledger.unwatch(0, 1);
+            s.ledger.watch(0, 1);
+        };
+        let (_, account) = together(&s, anew, |s| s.ledger.read(0));
+        if let Some(account) = account.filter(|a| a.whole && a.entries[0].is_some()) {
+            assert_eq!(Watched::which(&account), 1);
+        }
+        assert!(s.read().entries[0].is_none());
     });
 }
