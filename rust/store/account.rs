@@ -61,6 +61,12 @@ impl Entry {
         }
     }
 
+    /// Was it taken at the same place, by the same task, and is as much known of it?
+    fn is_like(&self, other: &Self) -> bool {
+        let rest = |e: &Self| (e.stack, e.pid, e.is_pin, e.is_unseen, e.is_gone, e.one_of);
+        rest(self) == rest(other)
+    }
+
     /// As a word; 0 is no entry.
     pub(super) fn pack(&self) -> u64 {
         let pid = match (self.is_unseen, self.pid) {
@@ -135,15 +141,52 @@ impl Account {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        if self.len == self.room {
-            let Some(at) = self.gone() else {
-                self.overflowed = true;
-                return;
-            };
-            self.remove(at);
+        if self.len == self.room && !self.make_room() {
+            match self.first_like(&entry, self.len) {
+                Some(at) => self.add(at, entry.refs),
+                None => self.overflowed = true,
+            }
+            return;
         }
         self.entries[self.len] = Some(entry);
         self.len += 1;
+    }
+
+    /// Removes what is likely to be gone, or has one entry for two that are alike, and says whether
+    /// there was such.
+    fn make_room(&mut self) -> bool {
+        match self.gone() {
+            Some(at) => self.remove(at),
+            None => return self.join_two(),
+        }
+        true
+    }
+
+    /// Makes one entry of two that are alike, as old as the older one; false if no two are.
+    pub(super) fn join_two(&mut self) -> bool {
+        for later in (1..self.len).rev() {
+            let Some(entry) = self.entries[later] else {
+                return false;
+            };
+            if let Some(at) = self.first_like(&entry, later) {
+                self.add(at, entry.refs);
+                self.remove(later);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Of the first `end` the first that is like it.
+    fn first_like(&self, entry: &Entry, end: usize) -> Option<usize> {
+        let is_like = |other: &Option<Entry>| other.is_some_and(|other| other.is_like(entry));
+        self.entries[..end].iter().position(is_like)
+    }
+
+    fn add(&mut self, at: usize, refs: u32) {
+        if let Some(entry) = &mut self.entries[at] {
+            entry.refs += refs;
+        }
     }
 
     /// Takes up to `refs` references from an entry; how many it had.
@@ -191,11 +234,7 @@ impl Account {
             return;
         }
         match self.position(|entry| entry.is_unseen && !entry.is_pin) {
-            Some(at) => {
-                if let Some(entry) = &mut self.entries[at] {
-                    entry.refs += refs;
-                }
-            }
+            Some(at) => self.add(at, refs),
             None => self.push(Entry {
                 is_unseen: true,
                 is_pin: false,

@@ -656,6 +656,11 @@ impl Ledger {
             self.weigh(account, head, change);
             if account.is_vague() || head & OVERFLOWED != 0 {
                 self.enter(account, change, depot, functions);
+                if change.count <= change.expected {
+                    // Nobody has one: what could not be told apart is over.
+                    account.len = 0;
+                    head &= !OVERFLOWED;
+                }
             } else if change.refs < 0 && missing >= refs as i32 {
                 account.unseen((missing as u32) - refs, change.now);
                 let key = self.place_of(change.stack, depot, functions).0;
@@ -930,7 +935,8 @@ impl Ledger {
 
     /// As [`Ledger::read`], made to agree with what the page looks like: what became the kernel's
     /// own since its last change, or was there before the watch, no change has told. `now` is of
-    /// no change, its `refs` and `stack` do not matter. The likelier entries first. Context: any.
+    /// no change, its `refs` and `stack` do not matter. What one task took at one place is one
+    /// entry; the likelier ones first. Context: any.
     #[inline(never)]
     pub fn look(
         &self,
@@ -966,6 +972,7 @@ impl Ledger {
             }
         }
         account.forget_gone();
+        while account.join_two() {}
         account.entries[account.len..].fill(None);
         // The likelier first, and batches of the LRU lists, which everybody has at times, behind
         // who has something in mind.

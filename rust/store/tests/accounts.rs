@@ -4,7 +4,7 @@
 
 use super::super::depot::{Depot, Handle};
 use super::super::ledger::{
-    Change, Entry, Function, Functions, Ledger, Snapshot, MAX_ENTRIES, PIN,
+    Change, Entry, Function, Functions, Ledger, Refused, Snapshot, CHUNK_LEN, MAX_ENTRIES, PIN,
 };
 use super::Host;
 use proptest::prelude::*;
@@ -189,6 +189,67 @@ fn more_than_there_is_room_for_is_told() {
     assert!(page.read().overflowed);
     page.ledger.freed(PFN);
     assert!(page.live().is_empty() && !page.read().overflowed);
+}
+
+#[test]
+fn what_one_task_takes_at_one_place_finds_room() {
+    let mut page = Told::new(4, 0);
+    let other = stack(&page.depot, 9, 20);
+    let (get, put) = (stack(&page.depot, 10, 20), stack(&page.depot, 11, 20));
+    page.refs(1, other, 8);
+    for _ in 0..512 {
+        page.refs(1, get, 7);
+    }
+    let refs = |page: &Told, stack| -> u32 {
+        let live = page.live();
+        live.iter()
+            .filter(|e| e.stack == stack)
+            .map(|e| e.refs)
+            .sum()
+    };
+    assert_eq!((refs(&page, get), refs(&page, other)), (512, 1));
+    assert!(!page.read().overflowed);
+    for _ in 0..512 {
+        page.refs(-1, put, 7);
+    }
+    assert_eq!((refs(&page, get), refs(&page, other)), (0, 1));
+}
+
+#[test]
+fn there_is_room_again_when_nobody_holds_the_page() {
+    let mut page = Told::new(2, 0);
+    for n in 0..3 {
+        let get = stack(&page.depot, 10 + n, 20);
+        page.refs(1, get, 7);
+    }
+    assert!(page.read().overflowed);
+    let put = stack(&page.depot, 30, 20);
+    for _ in 0..3 {
+        page.refs(-1, put, 7);
+    }
+    assert!(page.live().is_empty() && !page.read().overflowed);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (ledger, mem) = (Ledger::new(), Host::new(1000));
+    let chunk = CHUNK_LEN as u64;
+    ledger.configure(8, 150_000);
+    // Two chunks of 13 pages each and their tables, from the middle of one on.
+    let refused = ledger.reserve(chunk / 2, 10 * chunk, &mem);
+    assert_eq!(
+        refused,
+        Err(Refused::Full {
+            pages: chunk / 2 + chunk
+        })
+    );
+    assert_eq!(ledger.figures().bytes, 0, "and nothing is taken");
+    assert_eq!(ledger.reserve(chunk / 2, chunk / 2 + chunk, &mem), Ok(()));
+    assert!(ledger.figures().bytes <= 150_000);
+    assert_eq!(ledger.reserve(u64::MAX - 1, 1, &mem), Err(Refused::Range));
+    // SAFETY: Nobody else has the ledger.
+    unsafe { ledger.drain(&mem) };
+    assert_eq!(ledger.figures().bytes, 0);
 }
 
 /// What happens to a page.
