@@ -829,19 +829,21 @@ impl Ledger {
         let fits =
             |at: usize, e: &Entry| !e.is_unseen && e.is_pin == is_pin && batch[at] == is_batch;
         let same = |at: usize, e: &Entry| fits(at, e) && e.pid == change.pid;
-        // Of those taken inside, the latest run: back to where a place comes again.
+        // Of those taken inside, the latest run: back to where a place comes again, which may be
+        // there several times in a row.
         let mut latest = [false; MAX_ENTRIES];
+        let mut later = None;
         for at in (0..account.len).rev() {
-            let again = (at + 1..account.len).any(|later| latest[later] && keys[later] == keys[at]);
-            match account.entries[at] {
-                Some(e) if inside[at] && fits(at, &e) && !e.is_gone => {
-                    if again {
-                        break;
-                    }
-                    latest[at] = true;
-                }
-                _ => (),
+            let is_candidate = |e: Entry| inside[at] && fits(at, &e) && !e.is_gone;
+            if !account.entries[at].is_some_and(is_candidate) {
+                continue;
             }
+            let is_again = (at + 1..account.len).any(|it| latest[it] && keys[it] == keys[at]);
+            if is_again && later != Some(keys[at]) {
+                break;
+            }
+            later = Some(keys[at]);
+            latest[at] = true;
         }
         let paired = |at: usize| key != 0 && self.pairs.contains(key, keys[at]);
         let is_known = key != 0 && self.pairs.knows(key);

@@ -10,6 +10,7 @@
 
 . ./lib.sh
 . ./lib/paths.sh
+. ./lib/folios.sh
 
 UNPIN='unpin_user_pages(_dirty_lock)?'
 
@@ -39,30 +40,6 @@ hugetlb    9 head         512 300   1 vmsplice soft_offline migrate   2    1    
 hugetlb    9 head         512   0 512 io-uring soft_offline migrate   2    1    1 $URING __x64_sys_io_uring_register
 hugetlb-shared 9 head     512  70   1 vmsplice soft_offline migrate 514    1    1 $PIPE  pipe_release
 "
-
-THP=/sys/kernel/mm/transparent_hugepage
-
-# prepare KIND: have the kernel make such folios
-prepare() {
-	case $1 in
-	mthp) echo madvise >$THP/hugepages-64kB/enabled ;;
-	shmem-thp) echo advise >$THP/shmem_enabled ;;
-	ksm) echo 1 >/sys/kernel/mm/ksm/run ;;
-	hugetlb*) echo 64 >/proc/sys/vm/nr_hugepages ;;
-	swap-cache)
-		[ -e /tmp/swap ] && return
-		dd if=/dev/zero of=/tmp/swap bs=1M count=16 2>/dev/null
-		losetup /dev/loop0 /tmp/swap
-		mkswap /dev/loop0 >/dev/null
-		swapon /dev/loop0
-		;;
-	esac
-}
-
-# head_of PFN ORDER: the first page of the folio
-head_of() {
-	printf '0x%x' $(($1 & ~((1 << $2) - 1)))
-}
 
 # reports_of_others HEAD: reports about anything else
 reports_of_others() {

@@ -1,16 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The holder who never lets go: what the ledger says of references to watched pages, for
-# each way to hold one, while it is held, and when it is not any more.
+# ledger.sh [ENTRIES]: the holder who never lets go: what the ledger says of references to
+# watched pages, for each way to hold one, while it is held, and when it is not any more.
 # vm: --timeout 400
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
 . ./lib/paths.sh
-
-# Compilers inline, so there are alternatives.
-VMSPLICE='.*sys_vmsplice|vmsplice_to_pipe|iter_to_pipe'
+. ./lib/ledger.sh
 
 # MEMORY PIN REFS FUNCTION: what is held, how, how many references that is and which
 # function took them. The first ones are in the CMA area; long-term pins leave it.
@@ -36,45 +34,6 @@ shmem longterm-fast 1024 pin_user_pages_fast|gup_test_ioctl
 shmem io-uring      1024 io_pin_pages|io_sqe_buffer
 anon  io-uring      1024 io_pin_pages|io_sqe_buffer
 "
-
-# watch PFN COUNT: nothing but these pages
-watch() {
-	echo clear >"$D/watch"
-	echo "$1 $2" >"$D/watch"
-}
-
-# held PFN: what the ledger says of that page, but of the batches of the LRU lists
-held() {
-	awk -v RS= -v pfn="pfn=$1 " 'index($0, pfn) == 1 && !/ class=lru /' "$D/ledger"
-}
-
-# first PFN: the first of that, without its stack
-first() {
-	held "$1" | sed -n 1p
-}
-
-# is_named PFN REFS FUNCTION: the one who took them is the first that is named
-is_named() {
-	held "$1" | awk -v RS= 'NR == 1' >/tmp/named
-	cat /tmp/named
-	grep -q -E "^pfn=$1 .* refs=$2 pin=$(($2 / 1024)) sure=(certain|likely) .* comm=ppo-" /tmp/named &&
-		grep -q -E "^ ($3)" /tmp/named
-}
-
-# is_nobodys PFN: nothing is left of it
-is_nobodys() {
-	[ -z "$(held "$1")" ]
-}
-
-# is_long PFN
-is_long() {
-	first "$1" | grep -q " long=1 "
-}
-
-# is_among_holders PFN: the one who has it, with how many references are held for long
-is_among_holders() {
-	grep -q -E "^folios=.* long=[1-9][0-9]* class=holder stack=$(first "$1" | field stack)\$" "$D/holders"
-}
 
 # one_case FAILS MEMORY PIN REFS FUNCTION
 one_case() {
@@ -105,7 +64,7 @@ for list in "$CASES" "$LONGTERM"; do
 	echo "$list" | grep -c .
 done >/tmp/counts
 plan $(($(awk '{ n += $1 } END { print n }' /tmp/counts) * 8 + 13))
-load longterm_ms=300 || give_up "the module does not load"
+load longterm_ms=300 "entries=${1:-8}" || give_up "the module does not load"
 ifconfig lo up
 mount_files loop
 base=$(cat "$CMA/base_pfn") count=$(cat "$CMA/count")
