@@ -83,7 +83,18 @@ const ENTRY: [&str; 7] = [
 ];
 
 /// Functions that everybody calls who takes or gives back references.
-const MIDDLEMEN: [&str; 20] = [
+const MIDDLEMEN: [&str; 33] = [
+    // page_ref.h and mm.h, where a compiler does not inline them
+    "page_ref_*",
+    "folio_ref_*",
+    "folio_try_get*",
+    "folio_get",
+    "get_page",
+    "try_get_page",
+    "folio_put",
+    "folio_put_refs",
+    "put_page",
+    "put_page_testzero",
     // gup.c
     "try_get_folio*",
     "try_grab_folio*",
@@ -103,6 +114,10 @@ const MIDDLEMEN: [&str; 20] = [
     // filemap.c
     "filemap_get_entry*",
     "filemap_get_read_batch*",
+    "__filemap_get_folio*",
+    // shmem.c
+    "shmem_get_folio*",
+    "shmem_read_folio*",
     // swap.c
     "folios_put_refs*",
     "__folio_put*",
