@@ -16,7 +16,7 @@ use ppo_guest::numa::{Whose, move_pages};
 use ppo_guest::pins::{Mechanism, gup_test};
 use ppo_guest::subject::DEBUGFS;
 
-/// Print the time that something takes, in nanoseconds per page, the least of some runs.
+/// Print the time that something takes, in nanoseconds per page, the least of some runs
 #[derive(Parser)]
 struct Arguments {
     /// What is done, one line of output for each
@@ -28,6 +28,10 @@ struct Arguments {
     /// How often
     #[arg(long, default_value_t = 5)]
     runs: u32,
+    /// The average of the runs: where processors have to share the host's, the least would be what
+    /// one took that had it alone
+    #[arg(long)]
+    mean: bool,
     /// Have the module mark the pages first
     #[arg(long)]
     marked: bool,
@@ -84,11 +88,13 @@ fn main() -> Result<()> {
     ensure!(pages > 0 && arguments.runs > 0, "nothing to measure");
 
     for &what in &arguments.what {
-        let mut least = u64::MAX;
-        for _ in 0..arguments.runs {
-            least = least.min(what.nanoseconds(pages, arguments.marked)?);
-        }
-        println!("{:.1}", least as f64 / pages as f64);
+        let runs = (0..arguments.runs).map(|_| what.nanoseconds(pages, arguments.marked));
+        let times: Vec<u64> = runs.collect::<Result<_>>()?;
+        let time = match arguments.mean {
+            true => times.iter().sum::<u64>() as f64 / times.len() as f64,
+            false => times.into_iter().min().context("no run")? as f64,
+        };
+        println!("{:.1}", time / pages as f64);
     }
     Ok(())
 }
