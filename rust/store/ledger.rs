@@ -738,14 +738,16 @@ impl Ledger {
             let rank = |entry: &Entry| {
                 let (key, is_batch) = self.place_of(entry.stack, depot, functions);
                 match is_batch {
-                    _ if entry.is_unseen => 1,
-                    true => 0,
-                    false => 1 + u32::from(self.pairs.contains(ACCOUNT, key)),
+                    // No part of a pin becomes the kernel's own.
+                    _ if entry.is_pin && (own as u32) < PIN => 0,
+                    true => 1,
+                    _ if entry.is_unseen => 2,
+                    false => 2 + u32::from(self.pairs.contains(ACCOUNT, key)),
                 }
             };
             let candidates: u32 = account
                 .live()
-                .filter(|(_, entry)| rank(entry) > 0)
+                .filter(|(_, entry)| rank(entry) > 1)
                 .map(|(_, entry)| entry.refs)
                 .sum();
             account.accounted_for(own as u32, change.mapcount > 0, rank, |entry| {

@@ -13,7 +13,6 @@
 . ./lib/folios.sh
 . ./lib/ledger.sh
 
-GUP='process_vm_rw_core|process_vm_rw_single_vec|pin_user_pages_remote'
 URING_PIN='io_pin_pages|io_sqe_buffer_register'
 
 # KIND ORDER PAGES FIRST COUNT PIN PATH REFS FUNCTION: of PAGES pages COUNT are pinned from FIRST

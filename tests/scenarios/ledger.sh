@@ -16,6 +16,8 @@ CASES="
 shmem vmsplice        1 $VMSPLICE
 anon  vmsplice        1 $VMSPLICE
 file  vmsplice        1 $VMSPLICE
+shmem gup          1024 $GUP
+anon  gup          1024 $GUP
 shmem splice          1 splice_folio_into_pipe
 file  splice          1 splice_folio_into_pipe
 shmem tee             1 generic_pipe_buf_get|tee
@@ -63,7 +65,7 @@ one_case() {
 for list in "$CASES" "$LONGTERM"; do
 	echo "$list" | grep -c .
 done >/tmp/counts
-plan $(($(awk '{ n += $1 } END { print n }' /tmp/counts) * 8 + 13))
+plan $(($(awk '{ n += $1 } END { print n }' /tmp/counts) * 8 + 15))
 load longterm_ms=300 "entries=${1:-8}" || give_up "the module does not load"
 ifconfig lo up
 mount_files loop
@@ -115,6 +117,12 @@ echo "$LONGTERM" | grep . >/tmp/cases
 while read -r memory pin refs function <&3; do
 	one_case soft_offline "$memory" "$pin" "$refs" "$function"
 done 3</tmp/cases
+# The kernel's own page. Which of its two references the mapping has is not known.
+hold --memory anon --by packet-ring
+check "packet-ring: the driver is named" is_named "$PFNS" 1 'alloc_pg_vec|packet_set_ring|packet_mmap'
+release
+check "packet-ring: given back, nothing is left" wait_for 5 is_nobodys "$PFNS"
+unhold
 grep -E "ledger|watched|lost_|stacks" "$D/stats" | diag
 # A page that is allocated for a mark, while that is recorded
 check "changes were missed only within others" test "$(stat lost_changes)" -le "$(stat lost_nested)"

@@ -231,6 +231,23 @@ fn there_is_room_again_when_nobody_holds_the_page() {
 }
 
 #[test]
+fn a_pin_is_not_taken_for_what_is_just_being_put() {
+    let mut page = Told::new(8, 0);
+    let (other, pin) = (stack(&page.depot, 9, 20), stack(&page.depot, 10, 20));
+    let (look, put) = (stack(&page.depot, 11, 20), stack(&page.depot, 12, 20));
+    page.refs(1, other, 8);
+    // Put, and it is late to say so: meanwhile somebody pins the page, and looks at it.
+    page.count -= 1;
+    page.refs(PIN as i32, pin, 7);
+    page.refs(1, look, 7);
+    let late = page.change(-1, put, 8);
+    page.ledger.change(PFN, &late, &page.depot, &Kernel);
+    let live = page.live();
+    let refs: Vec<_> = live.iter().map(|e| (e.stack, e.refs, e.is_pin)).collect();
+    assert_eq!(refs, [(pin, PIN, true), (look, 1, false)]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let (ledger, mem) = (Ledger::new(), Host::new(1000));
     let chunk = CHUNK_LEN as u64;

@@ -82,7 +82,9 @@ impl Trace {
                         let offset = u64::from_str_radix(offset, 16).expect("an offset");
                         (name.to_owned(), offset)
                     });
-                    let frames = frames.filter(|(name, _)| !name.starts_with("__page_ref_") && !name.starts_with("__traceiter_"));
+                    let frames = frames.filter(|(name, _)| {
+                        !name.starts_with("__page_ref_") && !name.starts_with("__traceiter_")
+                    });
                     trace.stacks.insert(n(1) as u32, frames.collect());
                 }
                 "pin" => {

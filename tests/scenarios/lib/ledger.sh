@@ -4,6 +4,7 @@
 # What the ledger says of pages that are watched.
 
 # Compilers inline, so there are alternatives.
+GUP='process_vm_rw_core|process_vm_rw_single_vec|pin_user_pages_remote'
 VMSPLICE='.*sys_vmsplice|vmsplice_to_pipe|iter_to_pipe'
 
 # watch PFN COUNT: nothing but these pages
