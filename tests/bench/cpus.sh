@@ -13,7 +13,7 @@ together() {
 	shift
 
 	for worker in $(seq "$n"); do
-		taskset -c $((worker - 1)) ppo-cost get --mib 32 --runs 20 --mean "$@" >"/tmp/cost.$worker" &
+		taskset -c $((worker - 1)) ppo-cost get --mib 32 --runs 8 --mean "$@" >"/tmp/cost.$worker" &
 		workers="$workers $!"
 	done
 	for worker in $workers; do
