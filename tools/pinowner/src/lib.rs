@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who kept a page from migrating: records what the kernel module `page_pin_owner` tells, and
+//! makes a story of it.
+//!
+//! ```text
+//! tracefs, debugfs -> record -> recording (a file)
+//!                                  |
+//! trace, trace.dat, recording -> source -> event, tables -> gather -> story
+//!                                                                      |
+//!                                              report, json, folded  <-+
+//! ```
+//!
+//! What is read is whatever somebody hands in: nothing here panics or takes memory without bound
+//! because of it.
+
+pub mod event;
+pub mod lines;
