@@ -16,3 +16,6 @@
 
 pub mod event;
 pub mod lines;
+pub mod names;
+pub mod story;
+pub mod symbol;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Words that occur over and over, each kept once.
+
+use crate::story::Name;
+use std::collections::HashSet;
+use std::str::from_utf8;
+
+/// The words seen so far.
+#[derive(Debug, Default)]
+pub struct Names {
+    known: HashSet<Name>,
+}
+
+impl Names {
+    /// The one copy of this word.
+    pub fn get(&mut self, word: &str) -> Name {
+        if let Some(name) = self.known.get(word) {
+            return name.clone();
+        }
+        let name = Name::from(word);
+        self.known.insert(name.clone());
+        name
+    }
+
+    /// That of a word that may be any bytes: those that cannot be shown are replaced.
+    pub fn shown(&mut self, word: &[u8]) -> Name {
+        match from_utf8(word) {
+            Ok(word) if !word.contains(char::is_control) => self.get(word),
+            _ => {
+                let word = String::from_utf8_lossy(word);
+                self.get(&word.replace(char::is_control, "\u{fffd}"))
+            }
+        }
+    }
+}
