@@ -17,5 +17,7 @@
 pub mod event;
 pub mod lines;
 pub mod names;
+pub mod recording;
 pub mod story;
 pub mod symbol;
+pub mod tables;
