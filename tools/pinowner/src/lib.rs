@@ -14,10 +14,15 @@
 //! What is read is whatever somebody hands in: nothing here panics or takes memory without bound
 //! because of it.
 
+pub mod cli;
 pub mod event;
+pub mod exit;
+pub mod gather;
 pub mod lines;
 pub mod names;
 pub mod recording;
+pub mod report;
+pub mod source;
 pub mod story;
 pub mod symbol;
 pub mod tables;
