@@ -3,9 +3,14 @@
 //! The command line.
 
 use crate::exit::Exit;
-use crate::report;
+use crate::{report, source};
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// The file that a recording is written to and read from.
+pub const FILE: &str = "pinowner.ppo";
 
 /// Tells who kept a page from migrating, from what the kernel module page_pin_owner records
 #[derive(Debug, Parser)]
@@ -18,7 +23,17 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Tell the story of each folio that could not be moved
-    Report(report::Arguments),
+    Report(Report),
+}
+
+#[derive(Debug, Args)]
+struct Report {
+    /// A recording, the text of a trace, or trace.dat; "-" is standard input
+    #[arg(default_value = FILE)]
+    file: PathBuf,
+    /// Stories to be told; the most wanted come first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
 }
 
 impl Cli {
@@ -29,7 +44,20 @@ impl Cli {
     /// Those of the command; [`Exit::of`] has the code.
     pub fn run(self) -> Result<Exit> {
         match self.command {
-            Command::Report(arguments) => report::run(&arguments),
+            Command::Report(arguments) => arguments.run(),
         }
+    }
+}
+
+impl Report {
+    fn run(&self) -> Result<Exit> {
+        let findings = source::read(&self.file)?;
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        report::text(&findings, self.limit, &mut out)?;
+        out.flush()?;
+        Ok(match findings.losses.is_any() {
+            true => Exit::Incomplete,
+            false => Exit::Ok,
+        })
     }
 }

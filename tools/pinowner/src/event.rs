@@ -406,3 +406,164 @@ fn lost(line: &[u8]) -> Option<Line<'_>> {
     };
     Some(Line::Lost(Some(count.parse().ok()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: &str = "pfn=0x3f56b reason=contig_range stage=isolate puts=15 age_us=460150 \
+        cause=freed";
+
+    /// Header of a line that is `before` the name of an event.
+    fn header_of(before: &str) -> Option<Header<'static>> {
+        let line = format!("{before} page_pin_owner_free: {FIELDS}");
+        match Line::parse(line.leak().as_bytes()) {
+            Line::Event(header, Event::Free(free)) => {
+                assert_eq!((free.pfn, free.puts, free.cause), (0x3f56b, 15, "freed"));
+                Some(header)
+            }
+            Line::Broken => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn told(before: &str) -> (String, u32, u32, u64) {
+        let h = header_of(before).unwrap();
+        let comm = String::from_utf8_lossy(h.comm).into_owned();
+        (comm, h.pid, h.cpu, h.time_ns)
+    }
+
+    #[test]
+    fn headings() {
+        let sh = ("sh".to_owned(), 68, 0, 1_494_460_000);
+        for before in [
+            "              sh-68      [000] .....     1.494460:",
+            "              sh-68      [000] d..2.     1.494460:",
+            "sh-68 [000] 1.494460:",
+            "              sh-68      [000]     1.494460000:",
+            "              sh-68      (     68) [000] .....     1.494460:",
+            "              sh-68      (-----) [000] .....     1.494460:",
+            "              sh    68 [000]     1.494460:  page_pin_owner:",
+        ] {
+            let before = before.strip_suffix(" page_pin_owner:").unwrap_or(before);
+            assert_eq!(told(before), sh, "{before}");
+        }
+    }
+
+    #[test]
+    fn perf_names_the_system() {
+        let line =
+            format!("sh    68 [001]     1.494460: page_pin_owner:page_pin_owner_free: {FIELDS}");
+        let Line::Event(header, Event::Free(_)) = Line::parse(line.as_bytes()) else {
+            panic!("{line}");
+        };
+        assert_eq!((header.comm, header.pid, header.cpu), (&b"sh"[..], 68, 1));
+    }
+
+    #[test]
+    fn names_of_tasks_may_be_anything() {
+        for comm in [
+            "a b",
+            "a-1",
+            "a [000] 1.0:",
+            "[001] -5",
+            "x (12)",
+            "(12)",
+            " pfn=0x1",
+            "<...>",
+            "kworker/u8:1-ev",
+            "",
+        ] {
+            let before = format!("{comm}-7 [003] ..... 2.5:");
+            let expected = (comm.trim().to_owned(), 7, 3, 2_500_000_000);
+            assert_eq!(told(&before), expected, "{comm}");
+        }
+    }
+
+    #[test]
+    fn clocks_that_only_count() {
+        let header = header_of("sh-68 [000] ..... 123456:").unwrap();
+        assert_eq!((header.time_ns, header.is_count), (123_456, true));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_broken() {
+        for before in [
+            "sh-68 [000] .....",
+            "sh-68 [0 ..... 1.0:",
+            "sh 1.0:",
+            "[000] 1.0:",
+        ] {
+            assert!(header_of(before).is_none(), "{before}");
+        }
+        let line = format!("sh-68 [000] ..... 1.0: page_pin_owner_free: {FIELDS}");
+        let needed = line.find("cause=").unwrap();
+        for end in line.find(" pfn=0x").unwrap() + 7..needed {
+            let parsed = Line::parse(&line.as_bytes()[..end]);
+            assert_eq!(parsed, Line::Broken, "{}", &line[..end]);
+        }
+    }
+
+    #[test]
+    fn all_fields() {
+        let report = "sh-68 [000] ..... 1.0: report_page_pinners: pfn=0x3f56b \
+            flags=lru|swapbacked count=2 mapcount=1 mapping=000000007a2fe224 mt=5 \
+            reason=hwpoison err=-16 stage=poison expected=1 order=9 stack=1 result=Failed";
+        let Line::Event(_, Event::Report(r)) = Line::parse(report.as_bytes()) else {
+            panic!();
+        };
+        let expected = Report {
+            pfn: 0x3f56b,
+            flags: "lru|swapbacked",
+            count: 2,
+            mapcount: 1,
+            mapping: "000000007a2fe224",
+            mt: 5,
+            reason: "hwpoison",
+            err: -16,
+            stage: "poison",
+            expected: 1,
+            order: 9,
+            stack: 1,
+            result: Some("Failed"),
+        };
+        assert_eq!(r, expected);
+        let put = "a-1 [1] 1.0: page_pin_owner_put: pfn=0x1 flags= count=1 mapcount=0 \
+            mapping=0000000000000000 mt=-1 reason=compaction stage=migrate refs=1024 age_us=7 \
+            last=1 stack=0";
+        let Line::Event(_, Event::Put(p)) = Line::parse(put.as_bytes()) else {
+            panic!();
+        };
+        assert_eq!(
+            (p.refs, p.age_us, p.last, p.stack, p.mt),
+            (1024, 7, true, 0, -1)
+        );
+    }
+
+    #[test]
+    fn other_lines() {
+        let is = |line: &'static str| Line::parse(line.as_bytes());
+        assert_eq!(is(" => folios_put_refs"), Line::Frame("folios_put_refs"));
+        assert_eq!(is("\t=> __fput (ffffffff811fd9cb)"), Line::Frame("__fput"));
+        assert_eq!(is(" => __fput+0x67/0x1f0"), Line::Frame("__fput"));
+        assert_eq!(
+            is("  sh-1 [000] ..... 1.0: <stack trace>"),
+            Line::StackBegins
+        );
+        let trace_cmd = " sh-1 [000] 1.0: kernel_stack:         \t=> trace_event_raw_event_x";
+        assert_eq!(is(trace_cmd), Line::StackBegins);
+        assert_eq!(is("CPU:1 [LOST 243 EVENTS]"), Line::Lost(Some(243)));
+        assert_eq!(is("CPU:1 [LOST EVENTS]"), Line::Lost(None));
+        assert_eq!(is("CPU:11 [4 EVENTS DROPPED]"), Line::Lost(Some(4)));
+        assert_eq!(
+            is("# entries-in-buffer/entries-written: 140080/250280   #P:4"),
+            Line::Written {
+                there: 140_080,
+                written: 250_280
+            }
+        );
+        assert_eq!(is("# tracer: nop"), Line::Comment);
+        assert_eq!(is(""), Line::Comment);
+        assert_eq!(is(" sh-1 [000] 1.0: sched_switch: pfn=0x12"), Line::Other);
+    }
+}

@@ -320,8 +320,9 @@ impl Gatherer {
         let marked_ns = header.time_ns.saturating_sub(p.age_us.saturating_mul(1000));
         // Its mark is younger than what is known of it: the end of that was lost.
         if let Some(&index) = self.open.get(&p.pfn) {
-            let known_until = self.drafts[index].story.last_ns;
-            if !header.is_count && known_until.saturating_add(SLACK_NS) < marked_ns {
+            let known = &self.drafts[index].story;
+            let is_later = known.last_ns.saturating_add(SLACK_NS) < marked_ns;
+            if p.age_us < known.age_us && is_later && !header.is_count {
                 self.open.remove(&p.pfn);
             }
         }
@@ -611,9 +612,15 @@ fn close(draft: Draft, is_open: bool, stacks: &BTreeMap<Handle, Stack>) -> Story
         excess,
         ..
     } = draft;
-    let class = |stack| stacks.get(&stack).map_or(Class::Holder, |s| s.class);
+    let tried: Vec<_> = story.failures.iter().map(|f| f.task.clone()).collect();
     for puts in &mut story.puts {
-        puts.role = match class(puts.stack) {
+        let class = match stacks.get(&puts.stack) {
+            Some(stack) => stack.class,
+            // Without a stack the task has to tell: who tries to move it puts it for that.
+            None if tried.contains(&puts.task) => Class::Migrator,
+            None => Class::Holder,
+        };
+        puts.role = match class {
             Class::Migrator => Role::Migrator,
             Class::Lru => Role::Lru,
             Class::Holder => match settled {

@@ -14,6 +14,7 @@
 //! What is read is whatever somebody hands in: nothing here panics or takes memory without bound
 //! because of it.
 
+pub mod alike;
 pub mod cli;
 pub mod event;
 pub mod exit;
@@ -22,6 +23,8 @@ pub mod lines;
 pub mod names;
 pub mod recording;
 pub mod report;
+pub mod say;
+pub mod show;
 pub mod source;
 pub mod story;
 pub mod symbol;

@@ -11,6 +11,8 @@ const LONGEST: usize = 64 << 10;
 pub struct Lines<R> {
     input: R,
     line: Vec<u8>,
+    /// `line` has all of it.
+    is_whole: bool,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -19,6 +21,7 @@ impl<R: BufRead> Lines<R> {
         Lines {
             input,
             line: Vec::with_capacity(512),
+            is_whole: true,
         }
     }
 
@@ -27,9 +30,11 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     ///
-    /// What reading says; the line before the error is lost.
+    /// What reading says. It may be tried again: what was read of the line is kept.
     pub fn read(&mut self) -> io::Result<Option<&[u8]>> {
-        self.line.clear();
+        if std::mem::take(&mut self.is_whole) {
+            self.line.clear();
+        }
         loop {
             let input = match self.input.fill_buf() {
                 Ok(input) => input,
@@ -46,6 +51,7 @@ impl<R: BufRead> Lines<R> {
             let used = part.len() + usize::from(end.is_some());
             self.input.consume(used);
             if end.is_some() {
+                self.is_whole = true;
                 return Ok(Some(&self.line));
             }
         }

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(error) if is_closed_pipe(&error) => Exit::Ok,
         Err(error) => {
-            eprintln!("pinowner: {error:#}");
+            pinowner::say!("{error:#}");
             Exit::of(&error)
         }
     };

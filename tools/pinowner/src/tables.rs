@@ -4,6 +4,7 @@
 
 use crate::event::pfn_of;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::from_utf8;
 
 /// More frames no stack has; the module's cap is 64.
@@ -40,6 +41,17 @@ impl Paragraph {
     /// The handle of a stack; 0 if it was lost.
     pub fn handle(&self, key: &str) -> u32 {
         self.number(key).unwrap_or(0)
+    }
+}
+
+/// As the table has it.
+impl fmt::Display for Paragraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.heading)?;
+        self.frames
+            .iter()
+            .try_for_each(|frame| writeln!(f, " {frame}"))?;
+        writeln!(f)
     }
 }
 
