@@ -3,7 +3,7 @@
 //! The command line.
 
 use crate::exit::Exit;
-use crate::{report, source};
+use crate::{record, report, source};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -22,6 +22,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Record what fails to move, and who lets go of it
+    Record(record::Arguments),
     /// Tell the story of each folio that could not be moved
     Report(Report),
 }
@@ -44,6 +46,7 @@ impl Cli {
     /// Those of the command; [`Exit::of`] has the code.
     pub fn run(self) -> Result<Exit> {
         match self.command {
+            Command::Record(arguments) => record::run(&arguments),
             Command::Report(arguments) => arguments.run(),
         }
     }
