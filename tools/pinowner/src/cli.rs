@@ -3,7 +3,8 @@
 //! The command line.
 
 use crate::exit::Exit;
-use crate::{record, report, source};
+use crate::folded::{self, Weight};
+use crate::{json, record, report, source};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -36,6 +37,13 @@ struct Report {
     /// Stories to be told; the most wanted come first
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// Print all as JSON, as schema.json describes it
+    #[arg(long, conflicts_with = "folded")]
+    json: bool,
+    /// Print a line for each stack that held folios, for a flame graph
+    #[arg(long, value_name = "WEIGHT", num_args = 0..=1, require_equals = true,
+        default_missing_value = "folios")]
+    folded: Option<Weight>,
 }
 
 impl Cli {
@@ -56,7 +64,11 @@ impl Report {
     fn run(&self) -> Result<Exit> {
         let findings = source::read(&self.file)?;
         let mut out = io::BufWriter::new(io::stdout().lock());
-        report::text(&findings, self.limit, &mut out)?;
+        match self.folded {
+            Some(weight) => folded::text(&findings, weight, &mut out)?,
+            None if self.json => json::text(&findings, &mut out)?,
+            None => report::text(&findings, self.limit, &mut out)?,
+        }
         out.flush()?;
         Ok(match findings.losses.is_any() {
             true => Exit::Incomplete,

@@ -3,6 +3,7 @@
 //! What is printed of what was captured. UPDATE_EXPECT=1 writes down what comes out now.
 
 use expect_test::{ExpectFile, expect_file};
+use pinowner::folded::{self, Weight};
 use pinowner::source;
 use pinowner::story::Findings;
 use std::path::Path;
@@ -44,6 +45,22 @@ fn of_trace_cmd_with_stacks() {
 #[test]
 fn of_perf() {
     report("perf-script.txt", expect_file!["data/perf-script.report"]);
+}
+
+#[test]
+fn stacks_for_a_flame_graph() {
+    let findings = findings("recording.txt");
+    let text = |weight| {
+        let mut text = Vec::new();
+        folded::text(&findings, weight, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    expect_file!["data/recording.folded"].assert_eq(&text(Weight::Folios));
+    let time: u64 = text(Weight::Time)
+        .lines()
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum();
+    assert_eq!(time, findings.holders.iter().map(|h| h.sum_us).sum::<u64>());
 }
 
 #[test]
