@@ -2,8 +2,9 @@
 
 //! The command line.
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
+use crate::gather::Gatherer;
 use crate::{json, record, report, source};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -15,7 +16,7 @@ pub const FILE: &str = "pinowner.ppo";
 
 /// Tells who kept a page from migrating, from what the kernel module page_pin_owner records
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_long_help = exit::table())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +38,10 @@ struct Report {
     /// Stories to be told; the most wanted come first
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// The saved table "stacks", for a trace that has none; or that of the running kernel,
+    /// /sys/kernel/debug/page_pin_owner/stacks
+    #[arg(long, value_name = "FILE")]
+    stacks: Option<PathBuf>,
     /// Print all as JSON, as schema.json describes it
     #[arg(long, conflicts_with = "folded")]
     json: bool,
@@ -62,7 +67,11 @@ impl Cli {
 
 impl Report {
     fn run(&self) -> Result<Exit> {
-        let findings = source::read(&self.file)?;
+        let gatherer = match &self.stacks {
+            Some(stacks) => source::stacks(stacks)?,
+            None => Gatherer::new(),
+        };
+        let findings = source::read(&self.file, gatherer)?;
         let mut out = io::BufWriter::new(io::stdout().lock());
         match self.folded {
             Some(weight) => folded::text(&findings, weight, &mut out)?,

@@ -62,6 +62,12 @@ impl Exit {
     }
 }
 
+/// All codes, a line each.
+pub fn table() -> String {
+    let lines = Exit::ALL.map(|exit| format!("  {}  {}", exit as u8, exit.meaning()));
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
 /// An error that has an exit code. Its sentence says what to do about it, where that is known.
 #[derive(Debug)]
 pub struct Failure {

@@ -24,6 +24,10 @@ const MOST_FAILURES: usize = 8;
 const MOST_PUTS: usize = 32;
 /// And of all of them.
 const MOST_PUTS_IN_ALL: usize = 4 << 20;
+/// Places of failure beyond the first of each story, in all.
+const MOST_FAILURES_IN_ALL: usize = 1 << 20;
+/// Frames of the stacks of tables, in all.
+const MOST_FRAMES_IN_ALL: usize = 16 << 20;
 /// Lines of the section `meta` kept.
 const MOST_ABOUT: usize = 256;
 /// Frames kept of a stack that the kernel has printed below an event.
@@ -57,6 +61,8 @@ pub struct Gatherer {
     drafts: Vec<Draft>,
     open: HashMap<u64, usize>,
     puts_in_all: usize,
+    failures_in_all: usize,
+    frames_in_all: usize,
     stacks: BTreeMap<Handle, Stack>,
     paragraphs: Paragraphs,
     section: Option<Section>,
@@ -309,7 +315,13 @@ impl Gatherer {
                 .and_then(|rest| rest.checked_sub(r.mapcount));
             draft.settled = None;
         }
-        remember(&mut story.failures, failure);
+        let has_room =
+            story.failures.len() < MOST_FAILURES && self.failures_in_all < MOST_FAILURES_IN_ALL;
+        let failures = story.failures.len();
+        remember(&mut story.failures, failure, has_room);
+        if failures > 0 && story.failures.len() > failures {
+            self.failures_in_all += 1;
+        }
     }
 
     fn put(&mut self, header: &Header<'_>, p: &Put<'_>) {
@@ -403,12 +415,14 @@ impl Gatherer {
         }
         match section {
             Section::Marked => {
-                let marked = self.marked_row(p);
-                self.marked.get_or_insert_default().extend(marked);
+                let row = self.marked_row(p);
+                let rows = self.marked.get_or_insert_default();
+                rows.extend(row.filter(|_| rows.len() < MOST_STORIES));
             }
             Section::Ledger => {
-                let reference = self.reference(p);
-                self.ledger.get_or_insert_default().extend(reference);
+                let row = self.reference(p);
+                let rows = self.ledger.get_or_insert_default();
+                rows.extend(row.filter(|_| rows.len() < MOST_STORIES));
             }
             _ => (),
         }
@@ -416,7 +430,8 @@ impl Gatherer {
 
     fn stack(&mut self, p: &Paragraph) {
         let handle = p.handle("stack");
-        if handle == 0 || p.frames.is_empty() || self.stacks.len() >= MOST_STACKS {
+        let is_full = self.stacks.len() >= MOST_STACKS || self.frames_in_all >= MOST_FRAMES_IN_ALL;
+        if handle == 0 || p.frames.is_empty() || is_full {
             return;
         }
         let said = p.get("class").and_then(symbol::class_by_name);
@@ -425,6 +440,7 @@ impl Gatherer {
             return;
         }
         let frames: Vec<_> = p.frames.iter().map(|f| self.names.get(f)).collect();
+        self.frames_in_all += frames.len();
         let class = said.unwrap_or_else(|| symbol::class_of(&frames));
         self.stacks.insert(handle, Stack { class, frames });
     }
@@ -557,16 +573,15 @@ impl Gatherer {
     }
 }
 
-/// Adds a failure, or makes it one with that of the same place.
-fn remember(failures: &mut Vec<Failure>, new: Failure) {
+/// Adds a failure, or makes it one with that of the same place; without room, with the last one.
+fn remember(failures: &mut Vec<Failure>, new: Failure, has_room: bool) {
     let is_same = |old: &Failure| {
         old.stack == new.stack && old.reason == new.reason && old.stage == new.stage
     };
-    let room = failures.len() < MOST_FAILURES;
-    let known = failures.iter().position(is_same);
-    match known.or_else(|| (!room).then_some(MOST_FAILURES - 1)) {
-        Some(at) => {
-            let old = &mut failures[at];
+    let same = failures.iter().position(is_same);
+    let last = failures.len().checked_sub(1).filter(|_| !has_room);
+    match same.or(last).and_then(|at| failures.get_mut(at)) {
+        Some(old) => {
             *old = Failure {
                 first_ns: old.first_ns,
                 reports: old.reports.saturating_add(1),

@@ -135,18 +135,27 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     if work.child.is_none() && deadline.is_none() && io::stderr().is_terminal() {
         say!("recording until Ctrl-C");
     }
+    let recorded = watch(&mut recorder, &mut work, &signals, deadline);
+    // Also if there is no room on the disk any more.
+    let status = work.end();
+    recorded?;
+    recorder.finish(status?, arguments)
+}
+
+/// Records until the command, the time or the user's patience ends.
+fn watch(
+    recorder: &mut Recorder,
+    work: &mut Work,
+    signals: &Signals,
+    deadline: Option<Instant>,
+) -> Result<()> {
     loop {
         recorder.tick()?;
         let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if work.has_ended()? || is_late {
-            break;
-        }
-        if signals.wait(TICK)? == Ended::Yes {
-            break;
+        if work.has_ended()? || is_late || signals.wait(TICK)? == Ended::Yes {
+            return Ok(());
         }
     }
-    let status = work.end()?;
-    recorder.finish(status, arguments)
 }
 
 /// The command that is run meanwhile.
@@ -420,7 +429,13 @@ impl Recorder {
             ..
         } = self;
         drop((pipe, instance));
-        let file = out.finish().and_then(|file| file.sync_all());
+        let file = out.finish().and_then(|file| {
+            // A pipe cannot be.
+            if file.metadata()?.is_file() {
+                file.sync_all()?;
+            }
+            Ok(())
+        });
         file.with_context(|| format!("{name} cannot be written"))?;
         Ok(if incomplete {
             Exit::Incomplete

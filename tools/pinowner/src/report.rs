@@ -21,6 +21,7 @@ const MOST_OTHERS: usize = 3;
 ///
 /// What writing says.
 pub fn text(findings: &Findings, most: usize, out: &mut impl Write) -> io::Result<()> {
+    about(findings, out)?;
     let groups = alike(&findings.stories);
     for group in groups.iter().take(most) {
         writeln!(out, "{RULE}")?;
@@ -37,6 +38,33 @@ pub fn text(findings: &Findings, most: usize, out: &mut impl Write) -> io::Resul
     }
     totals(findings, out)?;
     losses(&findings.losses, out)
+}
+
+/// Where and how it was recorded.
+fn about(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
+    let get = |key| findings.about.get(key).map_or("", String::as_str);
+    if get("kernel").is_empty() {
+        return Ok(());
+    }
+    let (host, kernel, machine) = (get("host"), get("kernel"), get("machine"));
+    write!(
+        out,
+        "recorded on {host}, {kernel} {machine}, {}",
+        get("started")
+    )?;
+    if !get("command").is_empty() {
+        write!(out, ", running: {}", get("command"))?;
+    }
+    if !get("status").is_empty() {
+        write!(out, " ({})", get("status"))?;
+    }
+    for only in ["reason", "pfn"]
+        .iter()
+        .filter(|only| !get(only).is_empty())
+    {
+        write!(out, ", only {only} {}", get(only))?;
+    }
+    writeln!(out)
 }
 
 /// One story, of one folio or many.
@@ -297,11 +325,11 @@ fn totals(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
         if rows.peek().is_none() {
             continue;
         }
-        let heading = if still { "hold" } else { "held" };
-        writeln!(
-            out,
-            "\nwho {heading} folios, and how long after they failed:"
-        )?;
+        let heading = match still {
+            true => "who holds folios still, and for how long:",
+            false => "who let go of folios, and how long after they failed:",
+        };
+        writeln!(out, "\n{heading}")?;
         writeln!(out, "folios        min        avg        max  by")?;
         rows.try_for_each(|holder| row(findings, holder, out))?;
     }

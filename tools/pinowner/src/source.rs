@@ -32,18 +32,39 @@ fn foreign(sentence: String) -> anyhow::Error {
     Failure::new(Exit::Foreign, sentence).into()
 }
 
+fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| format!("{} cannot be opened", path.display()))
+}
+
+/// One that knows the stacks of a saved table `stacks`, or of that of the running kernel: those of a
+/// trace that has handles only.
+///
+/// # Errors
+///
+/// What reading the file says.
+pub fn stacks(path: &Path) -> Result<Gatherer> {
+    let mut gatherer = Gatherer::new();
+    let mut lines = Lines::new(BufReader::with_capacity(BUFFER, open(path)?));
+    while let Some(line) = lines
+        .read()
+        .with_context(|| format!("{} cannot be read", path.display()))?
+    {
+        gatherer.section_line(Section::Stacks, line);
+    }
+    Ok(gatherer)
+}
+
 /// Reads a file, or standard input, whatever it is.
 ///
 /// # Errors
 ///
 /// [`Exit::Foreign`] if it is nothing that can be read here, and what opening it says.
-pub fn read(path: &Path) -> Result<Findings> {
+pub fn read(path: &Path, gatherer: Gatherer) -> Result<Findings> {
     let shown = path.display();
     if path == Path::new(STDIN) {
-        return read_from(io::stdin().lock(), "standard input", None);
+        return read_from(io::stdin().lock(), "standard input", None, gatherer);
     }
-    let file = File::open(path).with_context(|| format!("{shown} cannot be opened"))?;
-    read_from(file, &shown.to_string(), Some(path))
+    read_from(open(path)?, &shown.to_string(), Some(path), gatherer)
 }
 
 /// Reads an input, which is that file if it is one.
@@ -51,7 +72,12 @@ pub fn read(path: &Path) -> Result<Findings> {
 /// # Errors
 ///
 /// As in [`read`].
-pub fn read_from(mut input: impl Read, shown: &str, path: Option<&Path>) -> Result<Findings> {
+pub fn read_from(
+    mut input: impl Read,
+    shown: &str,
+    path: Option<&Path>,
+    gatherer: Gatherer,
+) -> Result<Findings> {
     let mut magic = Vec::new();
     input
         .by_ref()
@@ -65,7 +91,7 @@ pub fn read_from(mut input: impl Read, shown: &str, path: Option<&Path>) -> Resu
         let path = path.ok_or_else(|| {
             foreign("a trace.dat can be read from a file only, not from standard input".into())
         })?;
-        return trace_dat(path);
+        return trace_dat(path, gatherer);
     }
     if PERF_DATA.iter().any(|perf| magic.starts_with(perf)) {
         return Err(foreign(format!(
@@ -76,14 +102,14 @@ pub fn read_from(mut input: impl Read, shown: &str, path: Option<&Path>) -> Resu
     let input = io::Cursor::new(magic).chain(input);
     if is_gzip {
         let input = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, input));
-        lines(BufReader::with_capacity(BUFFER, input), shown)
+        lines(BufReader::with_capacity(BUFFER, input), shown, gatherer)
     } else {
-        lines(BufReader::with_capacity(BUFFER, input), shown)
+        lines(BufReader::with_capacity(BUFFER, input), shown, gatherer)
     }
 }
 
 /// Reads text: a recording or a trace.
-fn lines(input: impl BufRead, shown: &str) -> Result<Findings> {
+fn lines(input: impl BufRead, shown: &str, gatherer: Gatherer) -> Result<Findings> {
     let mut lines = Lines::new(input);
     let first = match lines.read() {
         Ok(line) => line.unwrap_or_default().to_owned(),
@@ -91,11 +117,11 @@ fn lines(input: impl BufRead, shown: &str) -> Result<Findings> {
         Err(error) => return Err(error).with_context(|| format!("{shown} cannot be read")),
     };
     match recording::format_of(&first) {
-        Some(FORMAT) => sections(lines, shown),
+        Some(FORMAT) => sections(lines, shown, gatherer),
         Some(format) => Err(foreign(format!(
             "{shown} is a recording of format {format}, and this pinowner knows {FORMAT} only"
         ))),
-        None => trace(&first, lines, shown),
+        None => trace(&first, lines, shown, gatherer),
     }
 }
 
@@ -106,8 +132,11 @@ fn is_damage(error: &io::Error) -> bool {
 }
 
 /// The sections of a recording.
-fn sections(mut lines: Lines<impl BufRead>, shown: &str) -> Result<Findings> {
-    let mut gatherer = Gatherer::new();
+fn sections(
+    mut lines: Lines<impl BufRead>,
+    shown: &str,
+    mut gatherer: Gatherer,
+) -> Result<Findings> {
     let mut section = Section::Unknown;
     loop {
         match lines.read() {
@@ -133,8 +162,12 @@ fn sections(mut lines: Lines<impl BufRead>, shown: &str) -> Result<Findings> {
 }
 
 /// The text of a trace.
-fn trace(first: &[u8], mut lines: Lines<impl BufRead>, shown: &str) -> Result<Findings> {
-    let mut gatherer = Gatherer::new();
+fn trace(
+    first: &[u8],
+    mut lines: Lines<impl BufRead>,
+    shown: &str,
+    mut gatherer: Gatherer,
+) -> Result<Findings> {
     let is_heading = |line: &[u8]| line.starts_with(b"# tracer:") || line.starts_with(b"cpus=");
     let mut is_trace = is_heading(first);
     let mut others = 0;
@@ -167,7 +200,7 @@ fn trace(first: &[u8], mut lines: Lines<impl BufRead>, shown: &str) -> Result<Fi
 }
 
 /// What `trace-cmd` makes of its file.
-fn trace_dat(path: &Path) -> Result<Findings> {
+fn trace_dat(path: &Path, gatherer: Gatherer) -> Result<Findings> {
     let shown = path.display();
     let child = Command::new("trace-cmd")
         .args(["report", "-t", "-i"])
@@ -188,7 +221,8 @@ fn trace_dat(path: &Path) -> Result<Findings> {
     let Some(output) = child.stdout.take() else {
         return Err(foreign("trace-cmd prints nothing".into()));
     };
-    let findings = lines(BufReader::with_capacity(BUFFER, output), &shown.to_string());
+    let output = BufReader::with_capacity(BUFFER, output);
+    let findings = lines(output, &shown.to_string(), gatherer);
     let status = child.wait().context("trace-cmd is gone")?;
     if !status.success() {
         return Err(foreign(format!(

@@ -20,7 +20,7 @@ const TRACES: [&str; 4] = [
 ];
 
 fn read(bytes: &[u8]) -> anyhow::Result<Findings> {
-    source::read_from(bytes, "test", None)
+    source::read_from(bytes, "test", None, Gatherer::new())
 }
 
 /// The recording as a file.

@@ -4,13 +4,14 @@
 
 use expect_test::{ExpectFile, expect_file};
 use pinowner::folded::{self, Weight};
+use pinowner::gather::Gatherer;
 use pinowner::source;
 use pinowner::story::Findings;
 use std::path::Path;
 
 fn findings(name: &str) -> Findings {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    source::read(&data.join(name)).unwrap()
+    source::read(&data.join(name), Gatherer::new()).unwrap()
 }
 
 fn report(name: &str, expected: ExpectFile) {
