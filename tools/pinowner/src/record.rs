@@ -232,6 +232,16 @@ struct Recorder {
     lost: u64,
 }
 
+/// Begins a recording with what it says of itself.
+fn begin(file: File, about: &BTreeMap<String, String>) -> io::Result<Writer<File>> {
+    let mut out = Writer::new(file)?;
+    for (key, value) in about {
+        out.pair(Section::Meta, key, value)?;
+    }
+    out.flush()?;
+    Ok(out)
+}
+
 impl Recorder {
     fn start(kernel: Kernel, arguments: &Arguments) -> Result<Self> {
         let name = arguments.output.display().to_string();
@@ -252,11 +262,7 @@ impl Recorder {
             .mode(0o600)
             .open(&arguments.output)
             .with_context(|| format!("{name} cannot be written"))?;
-        let mut out = Writer::new(file)?;
-        for (key, value) in arguments.about(&instance) {
-            out.pair(Section::Meta, &key, &value)?;
-        }
-        out.flush()
+        let out = begin(file, &arguments.about(&instance))
             .with_context(|| format!("{name} cannot be written"))?;
         instance.enable()?;
         let now = Instant::now();
