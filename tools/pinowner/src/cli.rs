@@ -5,6 +5,7 @@
 use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
+use crate::story::Findings;
 use crate::{json, record, report, source};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -30,18 +31,40 @@ enum Command {
     Report(Report),
 }
 
+/// What is read.
 #[derive(Debug, Args)]
-struct Report {
+pub struct Input {
     /// A recording, the text of a trace, or trace.dat; "-" is standard input
     #[arg(default_value = FILE)]
     file: PathBuf,
-    /// Stories to be told; the most wanted come first
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: usize,
     /// The saved table "stacks", for a trace that has none; or that of the running kernel,
     /// /sys/kernel/debug/page_pin_owner/stacks
     #[arg(long, value_name = "FILE")]
     stacks: Option<PathBuf>,
+}
+
+impl Input {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`source::read`].
+    pub fn read(&self) -> Result<Findings> {
+        let gatherer = match &self.stacks {
+            Some(stacks) => source::stacks(stacks)?,
+            None => Gatherer::new(),
+        };
+        source::read(&self.file, gatherer)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Report {
+    #[command(flatten)]
+    input: Input,
+    /// Stories to be told; the most wanted come first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
     /// Print all as JSON, as schema.json describes it
     #[arg(long, conflicts_with = "folded")]
     json: bool,
@@ -67,11 +90,7 @@ impl Cli {
 
 impl Report {
     fn run(&self) -> Result<Exit> {
-        let gatherer = match &self.stacks {
-            Some(stacks) => source::stacks(stacks)?,
-            None => Gatherer::new(),
-        };
-        let findings = source::read(&self.file, gatherer)?;
+        let findings = self.input.read()?;
         let mut out = io::BufWriter::new(io::stdout().lock());
         match self.folded {
             Some(weight) => folded::text(&findings, weight, &mut out)?,

@@ -3,7 +3,7 @@
 //! `--folded`: a line for each stack that held folios, the outermost frame first, with the folios
 //! it held or for how long, as all flame-graph tools read them.
 
-use crate::story::{Findings, Holder};
+use crate::story::{Findings, Holder, Name};
 use crate::symbol;
 use std::io::{self, Write};
 
@@ -33,26 +33,37 @@ impl Weight {
 /// What writing says.
 pub fn text(findings: &Findings, weight: Weight, out: &mut impl Write) -> io::Result<()> {
     for holder in &findings.holders {
-        let stack = findings.stacks.get(&holder.stack);
-        let mut line = word(&holder.task.comm);
-        if holder.still {
-            line += ";[held still]";
-        }
-        match stack {
-            Some(stack) => {
-                for frame in stack.frames.iter().rev() {
-                    line.push(';');
-                    line += &word(symbol::function(frame));
-                }
-            }
-            None => line += ";[stack lost]",
-        }
-        writeln!(out, "{line} {}", weight.of(holder))?;
+        let stack = stack(findings, holder, |frames| frames);
+        writeln!(out, "{stack} {}", weight.of(holder))?;
     }
     Ok(())
 }
 
-/// A frame's name: without what ends one.
-fn word(name: &str) -> String {
-    name.replace([';', ' '], "_")
+/// The task of a holder and a part of its stack, `;` between them.
+pub fn stack(findings: &Findings, holder: &Holder, part: fn(&[Name]) -> &[Name]) -> String {
+    let mut line = word(&holder.task.comm);
+    if holder.still {
+        line += ";[held still]";
+    }
+    match findings.stacks.get(&holder.stack) {
+        Some(stack) => {
+            for frame in part(&stack.frames).iter().rev() {
+                line.push(';');
+                line += &word(symbol::function(frame));
+            }
+        }
+        None => line += ";[stack lost]",
+    }
+    line
+}
+
+/// A frame's name: without what ends one, or a line.
+pub fn word(name: &str) -> String {
+    match name {
+        "" => "?".into(),
+        _ => name.replace(
+            |c: char| c == ';' || c.is_whitespace() || c.is_control(),
+            "_",
+        ),
+    }
 }

@@ -68,9 +68,11 @@ fn about(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// One story, of one folio or many.
-struct Told<'a> {
-    findings: &'a Findings,
-    group: &'a [&'a Story],
+pub(crate) struct Told<'a> {
+    /// All that is known.
+    pub findings: &'a Findings,
+    /// Stories that tell the same, see [`alike`].
+    pub group: &'a [&'a Story],
 }
 
 impl<'a> Told<'a> {
@@ -81,6 +83,15 @@ impl<'a> Told<'a> {
 
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}", self.title())?;
+        self.body(out)
+    }
+
+    /// What comes below the title.
+    ///
+    /// # Errors
+    ///
+    /// What writing says.
+    pub fn body(&self, out: &mut impl Write) -> io::Result<()> {
         for failure in &self.story().failures {
             writeln!(out, "\n{}:", self.failed(failure))?;
             self.frames(failure.stack, symbol::attempt, out)?;
@@ -97,7 +108,7 @@ impl<'a> Told<'a> {
     }
 
     /// `contig_range failed: pfn 0x91430 (shmem, order 0), 1 reference more than expected`
-    fn title(&self) -> String {
+    pub fn title(&self) -> String {
         let story = self.story();
         let what = match (&*story.reason, story.failures.last()) {
             ("manual", _) => "marked by hand".to_owned(),
@@ -357,32 +368,39 @@ fn row(findings: &Findings, holder: &Holder, out: &mut impl Write) -> io::Result
 
 /// What is missing.
 fn losses(losses: &Losses, out: &mut impl Write) -> io::Result<()> {
-    if !losses.is_any() {
+    let lines = missing(losses);
+    if lines.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nNot all is there:")?;
+    lines.iter().try_for_each(|line| writeln!(out, " {line}"))
+}
+
+/// What is missing, a line for each thing.
+pub(crate) fn missing(losses: &Losses) -> Vec<String> {
+    let mut lines = Vec::new();
     if losses.cut_off {
-        writeln!(out, " the recording is cut off")?;
+        lines.push("the recording is cut off".into());
     }
     if losses.events > 0 {
         let events = Count(losses.events, "event");
-        writeln!(out, " {events} did not fit into the buffer of the trace")?;
+        lines.push(format!("{events} did not fit into the buffer of the trace"));
     } else if losses.uncounted {
-        writeln!(out, " events did not fit into the buffer of the trace")?;
+        lines.push("events did not fit into the buffer of the trace".into());
     }
     if losses.broken > 0 {
-        let lines = Count(losses.broken, "line");
-        writeln!(out, " {lines} of the trace could not be read")?;
+        let broken = Count(losses.broken, "line");
+        lines.push(format!("{broken} of the trace could not be read"));
     }
     if losses.stacks > 0 {
-        writeln!(out, " the stacks of {}", Count(losses.stacks, "put"))?;
+        lines.push(format!("the stacks of {}", Count(losses.stacks, "put")));
     }
     if losses.stories > 0 {
         let events = Count(losses.stories, "event");
-        writeln!(out, " {events} of folios beyond the first million")?;
+        lines.push(format!("{events} of folios beyond the first million"));
     }
     for (name, count) in &losses.module {
-        writeln!(out, " {name}={count}, says the module")?;
+        lines.push(format!("{name}={count}, says the module"));
     }
-    Ok(())
+    lines
 }
