@@ -6,7 +6,7 @@ use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
 use crate::story::Findings;
-use crate::{json, record, report, source};
+use crate::{draw, json, record, report, source};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -29,6 +29,8 @@ enum Command {
     Record(record::Arguments),
     /// Tell the story of each folio that could not be moved
     Report(Report),
+    /// Draw who held folios as a flame graph, in SVG
+    Flame(draw::Flame),
 }
 
 /// What is read.
@@ -84,6 +86,7 @@ impl Cli {
         match self.command {
             Command::Record(arguments) => record::run(&arguments),
             Command::Report(arguments) => arguments.run(),
+            Command::Flame(arguments) => arguments.run(),
         }
     }
 }

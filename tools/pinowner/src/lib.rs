@@ -8,7 +8,7 @@
 //!                                  |
 //! trace, trace.dat, recording -> source -> event, tables -> gather -> story
 //!                                                                      |
-//!                                              report, json, folded  <-+
+//!                                              report, json, folded, flame  <-+
 //! ```
 //!
 //! What is read is whatever somebody hands in: nothing here panics or takes memory without bound
@@ -16,8 +16,11 @@
 
 pub mod alike;
 pub mod cli;
+pub mod colour;
+pub mod draw;
 pub mod event;
 pub mod exit;
+pub mod flame;
 pub mod folded;
 pub mod gather;
 pub mod instance;
@@ -35,3 +38,6 @@ pub mod source;
 pub mod story;
 pub mod symbol;
 pub mod tables;
+#[cfg(test)]
+mod testing;
+pub mod xml;
