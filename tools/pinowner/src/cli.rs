@@ -31,6 +31,8 @@ enum Command {
     Report(Report),
     /// Draw who held folios as a flame graph, in SVG
     Flame(draw::Flame),
+    /// Draw when folios failed to move and were let go, in SVG
+    Timeline(draw::Files),
 }
 
 /// What is read.
@@ -87,6 +89,7 @@ impl Cli {
             Command::Record(arguments) => record::run(&arguments),
             Command::Report(arguments) => arguments.run(),
             Command::Flame(arguments) => arguments.run(),
+            Command::Timeline(files) => draw::timeline(&files),
         }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commands that draw: `flame`.
+//! The commands that draw: `flame`, `timeline`.
 
 use crate::cli::Input;
 use crate::exit::Exit;
 use crate::folded::Weight;
 use crate::story::Findings;
-use crate::{flame, source};
+use crate::{flame, source, timeline};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::io::{self, Write};
@@ -61,4 +61,13 @@ impl Flame {
         self.files
             .draw(|findings| flame::svg(findings, self.by, false))
     }
+}
+
+/// Draws the timeline.
+///
+/// # Errors
+///
+/// Those of reading and of writing.
+pub fn timeline(files: &Files) -> Result<Exit> {
+    files.draw(|findings| Ok(timeline::svg(findings, timeline::MOST_ROWS, true)))
 }

@@ -8,7 +8,7 @@
 //!                                  |
 //! trace, trace.dat, recording -> source -> event, tables -> gather -> story
 //!                                                                      |
-//!                                              report, json, folded, flame  <-+
+//!                                              report, json, folded, flame, timeline  <-+
 //! ```
 //!
 //! What is read is whatever somebody hands in: nothing here panics or takes memory without bound
@@ -40,4 +40,5 @@ pub mod symbol;
 pub mod tables;
 #[cfg(test)]
 mod testing;
+pub mod timeline;
 pub mod xml;

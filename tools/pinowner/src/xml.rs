@@ -22,6 +22,18 @@ fn is_illegal(c: char) -> bool {
     }
 }
 
+/// `text`, with its end replaced by an ellipsis if it has more than `most` characters.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text
+            .chars()
+            .take(most.saturating_sub(1))
+            .chain(['\u{2026}'])
+            .collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +45,12 @@ mod tests {
             "a\u{fffd}b\u{fffd}\u{fffd}c"
         );
         assert_eq!(legal("<a>\n\té".into()), "<a>\n\té");
+    }
+
+    #[test]
+    fn cuts() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöüß", 3), "äö\u{2026}");
+        assert_eq!(cut("ab", 0), "\u{2026}");
     }
 }
