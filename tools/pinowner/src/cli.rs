@@ -33,6 +33,8 @@ enum Command {
     Flame(draw::Flame),
     /// Draw when folios failed to move and were let go, in SVG
     Timeline(draw::Files),
+    /// Make one page of all of it, for a browser
+    Html(draw::Files),
 }
 
 /// What is read.
@@ -90,6 +92,7 @@ impl Cli {
             Command::Report(arguments) => arguments.run(),
             Command::Flame(arguments) => arguments.run(),
             Command::Timeline(files) => draw::timeline(&files),
+            Command::Html(files) => draw::html(&files),
         }
     }
 }

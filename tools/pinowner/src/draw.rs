@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commands that draw: `flame`, `timeline`.
+//! The commands that draw: `flame`, `timeline`, `html`.
 
 use crate::cli::Input;
 use crate::exit::Exit;
 use crate::folded::Weight;
 use crate::story::Findings;
-use crate::{flame, source, timeline};
+use crate::{flame, html, source, timeline};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::io::{self, Write};
@@ -70,4 +70,13 @@ impl Flame {
 /// Those of reading and of writing.
 pub fn timeline(files: &Files) -> Result<Exit> {
     files.draw(|findings| Ok(timeline::svg(findings, timeline::MOST_ROWS, true)))
+}
+
+/// Makes the page.
+///
+/// # Errors
+///
+/// Those of reading and of writing.
+pub fn html(files: &Files) -> Result<Exit> {
+    files.draw(html::page)
 }

@@ -8,7 +8,7 @@
 //!                                  |
 //! trace, trace.dat, recording -> source -> event, tables -> gather -> story
 //!                                                                      |
-//!                                              report, json, folded, flame, timeline  <-+
+//!                                              report, json, folded, flame, timeline, html  <-+
 //! ```
 //!
 //! What is read is whatever somebody hands in: nothing here panics or takes memory without bound
@@ -23,6 +23,7 @@ pub mod exit;
 pub mod flame;
 pub mod folded;
 pub mod gather;
+pub mod html;
 pub mod instance;
 pub mod json;
 pub mod kernel;
