@@ -6,7 +6,7 @@ use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
 use crate::story::Findings;
-use crate::{draw, json, record, report, source};
+use crate::{check, draw, json, record, report, source};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -25,6 +25,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look whether everything is there, and say what mends what is not
+    Check(check::Arguments),
     /// Record what fails to move, and who lets go of it
     Record(record::Arguments),
     /// Tell the story of each folio that could not be moved
@@ -88,6 +90,7 @@ impl Cli {
     /// Those of the command; [`Exit::of`] has the code.
     pub fn run(self) -> Result<Exit> {
         match self.command {
+            Command::Check(arguments) => check::run(&arguments),
             Command::Record(arguments) => record::run(&arguments),
             Command::Report(arguments) => arguments.run(),
             Command::Flame(arguments) => arguments.run(),

@@ -101,7 +101,7 @@ impl Kernel {
 }
 
 /// Where a file system of that type is mounted first.
-fn mounted(mounts: &[u8], kind: &[u8]) -> Option<PathBuf> {
+pub(crate) fn mounted(mounts: &[u8], kind: &[u8]) -> Option<PathBuf> {
     let mut lines = mounts.split(|&c| c == b'\n');
     lines.find_map(|line| {
         let mut words = line.split(|&c| c == b' ');

@@ -15,8 +15,10 @@
 //! because of it.
 
 pub mod alike;
+pub mod check;
 pub mod cli;
 pub mod colour;
+pub mod config;
 pub mod draw;
 pub mod event;
 pub mod exit;
@@ -28,6 +30,7 @@ pub mod instance;
 pub mod json;
 pub mod kernel;
 pub mod lines;
+pub mod machine;
 pub mod names;
 pub mod record;
 pub mod recording;
