@@ -6,7 +6,7 @@ use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
 use crate::story::Findings;
-use crate::{check, draw, json, record, report, source};
+use crate::{check, draw, json, record, report, source, watch};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -37,6 +37,14 @@ enum Command {
     Timeline(draw::Files),
     /// Make one page of all of it, for a browser
     Html(draw::Files),
+    /// Have pages watched, so that also who never lets go of them is known
+    Watch(watch::Watch),
+    /// Have pages not watched any more
+    Unwatch(watch::Leave),
+    /// Mark pages by hand, as if they had failed to move
+    Mark(watch::Mark),
+    /// Forget pages that are marked
+    Forget(watch::Leave),
 }
 
 /// What is read.
@@ -96,6 +104,10 @@ impl Cli {
             Command::Flame(arguments) => arguments.run(),
             Command::Timeline(files) => draw::timeline(&files),
             Command::Html(files) => draw::html(&files),
+            Command::Watch(arguments) => watch::watch(&arguments),
+            Command::Unwatch(arguments) => watch::unwatch(&arguments),
+            Command::Mark(arguments) => watch::mark(&arguments),
+            Command::Forget(arguments) => watch::forget(&arguments),
         }
     }
 }
