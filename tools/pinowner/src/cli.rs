@@ -6,7 +6,7 @@ use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
 use crate::story::Findings;
-use crate::{check, draw, json, record, report, source, watch};
+use crate::{check, draw, json, record, report, source, top, watch};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -37,6 +37,8 @@ enum Command {
     Timeline(draw::Files),
     /// Make one page of all of it, for a browser
     Html(draw::Files),
+    /// Show what fails to move, and who holds it, as it changes
+    Top(top::Arguments),
     /// Have pages watched, so that also who never lets go of them is known
     Watch(watch::Watch),
     /// Have pages not watched any more
@@ -104,6 +106,7 @@ impl Cli {
             Command::Flame(arguments) => arguments.run(),
             Command::Timeline(files) => draw::timeline(&files),
             Command::Html(files) => draw::html(&files),
+            Command::Top(arguments) => top::run(&arguments),
             Command::Watch(arguments) => watch::watch(&arguments),
             Command::Unwatch(arguments) => watch::unwatch(&arguments),
             Command::Mark(arguments) => watch::mark(&arguments),
