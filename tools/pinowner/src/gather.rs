@@ -5,10 +5,11 @@
 
 use crate::event::{Event, Free, Header, Line, Put, Report};
 use crate::names::Names;
+use crate::page_owner;
 use crate::recording::Section;
 use crate::story::{
-    Class, End, Failure, Findings, Handle, Holder, Kind, Losses, Name, Puts, Reference, Role,
-    Stack, Story, Task,
+    Allocation, Class, End, Failure, Findings, Handle, Holder, Kind, Losses, Name, Puts, Reference,
+    Role, Stack, Story, Task,
 };
 use crate::symbol;
 use crate::tables::{self, Paragraph, Paragraphs};
@@ -30,6 +31,9 @@ const MOST_FAILURES_IN_ALL: usize = 1 << 20;
 const MOST_FRAMES_IN_ALL: usize = 16 << 20;
 /// Lines of the section `meta` kept.
 const MOST_ABOUT: usize = 256;
+/// Records of page_owner kept, and the longest.
+const MOST_OWNERS: usize = 1 << 16;
+const LONGEST_OWNER: usize = 8192;
 /// Frames kept of a stack that the kernel has printed below an event.
 const MOST_FRAMES: usize = 64;
 /// Times of the same moment may differ by as much: that of an event, and its age.
@@ -73,6 +77,9 @@ pub struct Gatherer {
     printed_stacks: HashMap<Handle, Stack>,
     marked: Option<Vec<Marked>>,
     ledger: Option<Vec<(u64, Reference)>>,
+    /// A record of page_owner, as far as it was read.
+    owner: String,
+    allocated: HashMap<u64, Allocation>,
     losses: Losses,
     /// By the heading of a trace, and by the lines between its events.
     lost_by_heading: u64,
@@ -119,7 +126,28 @@ impl Gatherer {
                     self.paragraph(section, &paragraph);
                 }
             }
+            Section::PageOwner => self.owner_line(line),
             Section::Watch | Section::Stats | Section::Unknown => (),
+        }
+    }
+
+    /// Takes a line of a record of page_owner; they are apart by one that is empty.
+    fn owner_line(&mut self, line: &[u8]) {
+        if line.is_empty() {
+            self.end_of_owner();
+        } else if self.owner.len() + line.len() < LONGEST_OWNER {
+            self.owner += &String::from_utf8_lossy(line);
+            self.owner.push('\n');
+        }
+    }
+
+    fn end_of_owner(&mut self) {
+        let record = std::mem::take(&mut self.owner);
+        if let (Some((pfn, allocation)), true) = (
+            page_owner::parse(&record),
+            self.allocated.len() < MOST_OWNERS,
+        ) {
+            self.allocated.insert(pfn, allocation);
         }
     }
 
@@ -135,6 +163,7 @@ impl Gatherer {
     }
 
     fn end_of_section(&mut self) {
+        self.end_of_owner();
         if let (Some(section), Some(paragraph)) = (self.section, self.paragraphs.end()) {
             self.paragraph(section, &paragraph);
         }
@@ -269,6 +298,7 @@ impl Gatherer {
                 end: End::Unseen,
                 age_us: 0,
                 held: Vec::new(),
+                allocated: None,
             },
             base: None,
             settled: None,
@@ -505,6 +535,11 @@ impl Gatherer {
             .take()
             .map(|rows| self.still_marked(rows, is_filtered));
         self.references(is_marked.as_ref());
+        for (pfn, allocation) in std::mem::take(&mut self.allocated) {
+            if let Some(&index) = self.open.get(&pfn) {
+                self.drafts[index].story.allocated = Some(Box::new(allocation));
+            }
+        }
         for (handle, stack) in std::mem::take(&mut self.printed_stacks) {
             self.stacks.entry(handle).or_insert(stack);
         }

@@ -34,6 +34,7 @@ pub mod lines;
 pub mod live;
 pub mod machine;
 pub mod names;
+pub mod page_owner;
 pub mod record;
 pub mod recording;
 pub mod report;

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::instance::Instance;
 use crate::kernel::{self, Kernel};
 use crate::lines::Lines;
+use crate::page_owner;
 use crate::recording::{Section, Writer};
 use crate::say;
 use crate::signals::{Ended, Signals};
@@ -410,7 +411,11 @@ impl Recorder {
         ];
         for (section, name) in tables {
             let table = self.kernel.table(name)?;
-            for paragraph in tables::paragraphs(&table) {
+            let paragraphs = tables::paragraphs(&table);
+            if section == Section::Marked {
+                self.owners(&paragraphs)?;
+            }
+            for paragraph in paragraphs {
                 let handles = ["stack", "put_stack", "owner"].map(|key| paragraph.handle(key));
                 let new = handles
                     .iter()
@@ -459,6 +464,18 @@ impl Recorder {
             (grown > 0).then(|| (name.clone(), grown))
         })
         .collect()
+    }
+
+    /// Who allocated what is marked, where the kernel knows that.
+    fn owners(&mut self, marked: &[Paragraph]) -> Result<()> {
+        let debugfs = self.kernel.tables.parent().map(ToOwned::to_owned);
+        for record in page_owner::records(&debugfs.unwrap_or_default(), marked) {
+            // They end with an empty line; this one is sure to.
+            let record = format!("{}\n\n", record.trim_end());
+            let written = self.out.table(Section::PageOwner, record.as_bytes());
+            self.written(written)?;
+        }
+        Ok(())
     }
 
     fn end(

@@ -9,6 +9,7 @@
 //! [stacks]                  stacks that are new since, as in the table `stacks`
 //! [events] ...              and so on, each second
 //! [stacks] [marked] [holders] [ledger] [watch] [stats]    the tables at the end
+//! [page_owner]              records of page_owner, of folios that are marked still
 //! [lost]                    events=N: those that the buffers of the trace lost; those of the
 //!                           module's counters lost_* that grew, and by how much
 //! [end]                     the command's status; without it the recording is cut off
@@ -46,6 +47,8 @@ pub enum Section {
     Watch,
     /// The table `stats`.
     Stats,
+    /// Records of page_owner.
+    PageOwner,
     /// What was lost meanwhile.
     Lost,
     /// The end.
@@ -55,7 +58,7 @@ pub enum Section {
 }
 
 impl Section {
-    const NAMES: [(Section, &'static str); 10] = [
+    const NAMES: [(Section, &'static str); 11] = [
         (Section::Meta, "meta"),
         (Section::Events, "events"),
         (Section::Stacks, "stacks"),
@@ -64,6 +67,7 @@ impl Section {
         (Section::Ledger, "ledger"),
         (Section::Watch, "watch"),
         (Section::Stats, "stats"),
+        (Section::PageOwner, "page_owner"),
         (Section::Lost, "lost"),
         (Section::End, "end"),
     ];

@@ -4,6 +4,7 @@
 //! go. Stories that tell the same are told once.
 
 use crate::alike::alike;
+use crate::page_owner;
 use crate::show::{Count, Path, References, Time, Times, pfns};
 use crate::story::{End, Failure, Findings, Handle, Holder, Losses, Name, Puts, Role, Story};
 use crate::symbol;
@@ -99,6 +100,14 @@ impl<'a> Told<'a> {
         self.holders(out)?;
         if self.story().is_held() {
             self.held(out)?;
+        }
+        if let Some(allocation) = &self.story().allocated {
+            writeln!(
+                out,
+                "\nallocated by {}, {}:",
+                allocation.task, allocation.gfp
+            )?;
+            lines(page_owner::telling(&allocation.frames), out)?;
         }
         writeln!(out)?;
         if let Some(besides) = self.besides() {
@@ -306,15 +315,19 @@ impl<'a> Told<'a> {
                 handle => writeln!(out, " (stack {handle}, which is not in the input)"),
             };
         };
-        let frames = part(&stack.frames);
-        for frame in frames.iter().take(MOST_FRAMES) {
-            writeln!(out, " {frame}")?;
-        }
-        if frames.len() > MOST_FRAMES {
-            writeln!(out, " ...")?;
-        }
-        Ok(())
+        lines(part(&stack.frames), out)
     }
+}
+
+/// Frames, not too many of them.
+fn lines(frames: &[Name], out: &mut impl Write) -> io::Result<()> {
+    for frame in frames.iter().take(MOST_FRAMES) {
+        writeln!(out, " {frame}")?;
+    }
+    if frames.len() > MOST_FRAMES {
+        writeln!(out, " ...")?;
+    }
+    Ok(())
 }
 
 /// How much each stack held, for how long.

@@ -71,6 +71,10 @@ pub struct Story {
     pub age_us: u64,
     /// References to it that were not given back when the recording ended, of a watched page.
     pub held: Vec<Reference>,
+    /// Who allocated it, where the kernel has page_owner and it was there still when the recording
+    /// ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<Box<Allocation>>,
 }
 
 impl Story {
@@ -275,6 +279,22 @@ pub struct Reference {
     pub owner: Handle,
     /// Who makes such a stack.
     pub class: Class,
+}
+
+/// How a folio was allocated, from page_owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub struct Allocation {
+    /// 2^order pages were allocated at once.
+    pub order: u32,
+    /// How, in the words of `GFP_`.
+    pub gfp: Name,
+    /// By whom.
+    pub task: Task,
+    /// When: nanoseconds since the machine was booted.
+    pub ns: u64,
+    /// The stack, the innermost function first.
+    pub frames: Vec<Name>,
 }
 
 /// Whose a stack is, as the module sees it.
