@@ -2,11 +2,12 @@
 
 //! The command line.
 
+use crate::debuginfo::Debuginfo;
 use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
 use crate::story::Findings;
-use crate::{check, draw, json, record, report, source, top, watch};
+use crate::{check, draw, json, record, report, say, source, top, watch};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -83,6 +84,12 @@ struct Report {
     /// Stories to be told; the most wanted come first
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// Tell file and line of each frame, from a vmlinux with debug information
+    #[arg(long, value_name = "FILE")]
+    vmlinux: Option<PathBuf>,
+    /// And of frames in modules, from the *.ko or *.ko.debug in this folder
+    #[arg(long, value_name = "FOLDER", requires = "vmlinux")]
+    debug_dir: Option<PathBuf>,
     /// Print all as JSON, as schema.json describes it
     #[arg(long, conflicts_with = "folded")]
     json: bool,
@@ -117,7 +124,17 @@ impl Cli {
 
 impl Report {
     fn run(&self) -> Result<Exit> {
-        let findings = self.input.read()?;
+        let mut findings = self.input.read()?;
+        if let Some(vmlinux) = &self.vmlinux {
+            let mut debuginfo = Debuginfo::open(vmlinux, self.debug_dir.as_deref())?;
+            let foreign = debuginfo.annotate(&mut findings);
+            if foreign > 0 {
+                say!(
+                    "{foreign} functions have another size in {}: is it of that kernel?",
+                    vmlinux.display()
+                );
+            }
+        }
         let mut out = io::BufWriter::new(io::stdout().lock());
         match self.folded {
             Some(weight) => folded::text(&findings, weight, &mut out)?,
