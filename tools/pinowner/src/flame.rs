@@ -117,7 +117,7 @@ fn lines(findings: &Findings, weight: Weight) -> (Vec<Line>, PaletteMap) {
 fn unknown(findings: &Findings, weight: Weight, palette: &mut PaletteMap) -> Vec<Line> {
     let mut shares: BTreeMap<&Name, Share> = BTreeMap::new();
     for story in &findings.stories {
-        if story.is_held() && story.held.is_empty() && story.held_by().next().is_none() {
+        if story.is_held() && story.held.is_empty() {
             let us = story.let_go_us.unwrap_or(story.age_us);
             shares.entry(&story.reason).or_default().add(us);
         }

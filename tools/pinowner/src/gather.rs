@@ -685,7 +685,8 @@ fn close(draft: Draft, is_open: bool, stacks: &BTreeMap<Handle, Stack>) -> Story
     story.puts.sort_by_key(|puts| (puts.role, puts.first_us));
     story.puts.shrink_to_fit();
     if is_open && story.end == End::Unseen {
-        story.end = if settled.is_some() && story.held.is_empty() {
+        let is_let_go = settled.is_some() || story.has_passed();
+        story.end = if is_let_go && story.held.is_empty() {
             End::LetGo
         } else {
             End::Held

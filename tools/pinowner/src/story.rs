@@ -88,19 +88,33 @@ impl Story {
     pub fn is_held(&self) -> bool {
         match self.end {
             End::Held => true,
-            End::Expired | End::Evicted | End::Forgotten | End::Unseen => self.let_go_us.is_none(),
+            End::Expired | End::Evicted | End::Forgotten | End::Unseen => {
+                self.let_go_us.is_none() && !self.has_passed()
+            }
             End::Freed | End::Unpinned | End::LetGo => false,
         }
     }
 
+    /// Did it fail with no reference too many, and somebody put it since? Then what it failed for
+    /// was a state, such as writeback, and is over.
+    pub(crate) fn has_passed(&self) -> bool {
+        let was_put = || self.puts.iter().any(|puts| puts.role == Role::Before);
+        !self.failures.is_empty() && self.excess() <= 0 && was_put()
+    }
+
     /// Who held it and let go: stack, puts, how old the mark was then, task. If it is not known
-    /// who of those that put it had held it, all of them.
+    /// who of those that put it had held it, all of them; but of a folio that is held still nobody,
+    /// as its holder is just the one who has not put it.
     pub fn held_by(&self) -> impl Iterator<Item = (Handle, u64, u64, &Task)> {
         let wanted = match self.let_go_us {
-            Some(_) => Role::LetGo,
-            None => Role::Before,
+            Some(_) => Some(Role::LetGo),
+            None if self.is_held() => None,
+            None => Some(Role::Before),
         };
-        let puts = self.puts.iter().filter(move |puts| puts.role == wanted);
+        let puts = self
+            .puts
+            .iter()
+            .filter(move |puts| wanted == Some(puts.role));
         puts.map(|p| {
             let us = self.let_go_us.map_or(p.last_us, |us| us.min(p.last_us));
             (p.stack, p.puts, us, &p.task)

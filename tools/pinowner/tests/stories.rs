@@ -116,6 +116,11 @@ fn roles(story: &Story) -> Vec<(Role, u32)> {
     story.puts.iter().map(|p| (p.role, p.stack)).collect()
 }
 
+/// The stacks of those who held it and let go.
+fn held_by(story: &Story) -> Vec<u32> {
+    story.held_by().map(|(stack, ..)| stack).collect()
+}
+
 fn mapped() -> Trace {
     Trace {
         mapcount: 1,
@@ -215,10 +220,29 @@ fn under_writeback_it_is_who_puts_it() {
     trace.failed("migrate", 3, 3).wait(10).put(HOLDER, 1, 2);
     let story = &trace.stories()[0];
     assert_eq!(roles(story), [(Role::Before, HOLDER)]);
-    assert_eq!(
-        story.held_by().map(|(stack, ..)| stack).collect::<Vec<_>>(),
-        [HOLDER]
-    );
+    assert_eq!((held_by(story), story.end), (vec![HOLDER], End::LetGo));
+    assert!(!trace.free("expired").stories()[0].is_held());
+}
+
+#[test]
+fn who_passes_by_while_it_is_held_has_not_let_go() {
+    let mut trace = mapped();
+    trace.failed("isolate", 4, 2).wait(10).put(OTHER, 1, 3);
+    let findings = trace.findings(&[]);
+    let story = &findings.stories[0];
+    assert_eq!(roles(story), [(Role::Before, OTHER)]);
+    assert!(story.is_held() && held_by(story).is_empty());
+    assert!(findings.holders.is_empty());
+    for cause in ["expired", "evicted", "forgotten"] {
+        let mut ended = mapped();
+        ended.failed("isolate", 4, 2).wait(10).put(OTHER, 1, 3);
+        assert!(
+            ended.free(cause).findings(&[]).holders.is_empty(),
+            "{cause}"
+        );
+    }
+    // Freed it is held by nobody, and one of those who put it had it.
+    assert_eq!(held_by(&trace.free("freed").stories()[0]), [OTHER]);
 }
 
 #[test]
