@@ -148,6 +148,8 @@ const FIGURES: &[&str] = &[
     "ledger_bytes",
     "ledger_page_bytes",
     "ledger_cap_bytes",
+    "untold_gets",
+    "untold_puts",
     "lost_changes",
 ];
 
