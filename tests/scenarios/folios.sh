@@ -50,12 +50,7 @@ reports_of_others() {
 one_case() {
 	local name="$kind, $count of $pages by $by"
 
-	prepare "$kind"
-	hold --memory "$kind" --by "$by" --pages "$pages" --first "$first" --count "$count"
-	# ksmd holds a page for as long as it looks at it.
-	echo 0 >/sys/kernel/mm/ksm/run
-	pfn=${PFNS%% *}
-	head=$(head_of "$pfn" "$order")
+	hold_folio
 	arm
 	check "$name: $path fails" fails "path_$path"
 	event report_page_pinners "$head" | head -n 1 >/tmp/reports

@@ -65,12 +65,7 @@ is_free() {
 one_case() {
 	local name="$kind, $count of $pages by $by"
 
-	prepare "$kind"
-	hold --memory "$kind" --by "$by" --pages "$pages" --first "$first" --count "$count"
-	# ksmd holds a page for as long as it looks at it.
-	echo 0 >/sys/kernel/mm/ksm/run
-	pfn=${PFNS%% *}
-	head=$(head_of "$pfn" "$order")
+	hold_folio
 	check "$name: who took $refs is named" is_by "$head" "$refs" "$function"
 	check "$name: with the order" grep -q " order=$order " /tmp/named
 	[ "$order" -eq 0 ] || echo 1 >/sys/kernel/debug/split_huge_pages

@@ -1,4 +1,4 @@
-# shellcheck shell=dash disable=SC2034
+# shellcheck shell=dash disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
 # Folios of all kinds.
@@ -25,4 +25,15 @@ prepare() {
 # head_of PFN ORDER: the first page of the folio
 head_of() {
 	printf '0x%x' $(($1 & ~((1 << $2) - 1)))
+}
+
+# hold_folio: hold COUNT of PAGES pages of KIND from FIRST on BY some way, in variables of
+# these names; $pfn is the first that is held, and $head its folio's, of order $order
+hold_folio() {
+	prepare "$kind"
+	hold --memory "$kind" --by "$by" --pages "$pages" --first "$first" --count "$count"
+	# ksmd holds a page for as long as it looks at it.
+	echo 0 >/sys/kernel/mm/ksm/run
+	pfn=${PFNS%% *}
+	head=$(head_of "$pfn" "$order")
 }
