@@ -167,7 +167,7 @@ check "of one who holds it still the ledger knows" tells "pfn $pfn " \
 echo clear >"$D/watch"
 pinowner record -o /tmp/r.ppo --pfn "$pfn-$pfn" -- sh -c "echo $count >$CMA/alloc" 2>/dev/null
 report /tmp/r.ppo
-check "or what to do so that it does" tells "pfn $pfn " '^held still' "^ echo $pfn 1 >.*/watch"
+check "or what to do so that it does" tells "pfn $pfn " '^held still' "^ pinowner watch $pfn+1\$"
 
 # Filters
 pinowner record -o /tmp/r.ppo --reason compaction -- sh -c "echo $count >$CMA/alloc" 2>/dev/null

@@ -13,7 +13,7 @@ use crate::story::{
 };
 use crate::symbol;
 use crate::tables::{self, Paragraph, Paragraphs};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Stories kept; later ones are counted.
 const MOST_STORIES: usize = 1 << 20;
@@ -552,7 +552,7 @@ impl Gatherer {
                 let is_open = open.get(&draft.story.pfn) == Some(&index);
                 let is_there = is_marked
                     .as_ref()
-                    .is_none_or(|rows| rows.contains_key(&draft.story.pfn));
+                    .is_none_or(|pfns| pfns.contains(&draft.story.pfn));
                 close(draft, is_open && is_there, &stacks)
             })
             .collect();
@@ -570,10 +570,10 @@ impl Gatherer {
     }
 
     /// Joins in the table `marked`; returns what it has.
-    fn still_marked(&mut self, rows: Vec<Marked>, is_filtered: bool) -> HashMap<u64, ()> {
-        let mut is_marked = HashMap::with_capacity(rows.len());
+    fn still_marked(&mut self, rows: Vec<Marked>, is_filtered: bool) -> HashSet<u64> {
+        let mut is_marked = HashSet::with_capacity(rows.len());
         for row in rows {
-            is_marked.insert(row.pfn, ());
+            is_marked.insert(row.pfn);
             let marked_ns = self.last_ns.saturating_sub(row.age_us.saturating_mul(1000));
             let is_new = !self.open.contains_key(&row.pfn);
             if is_new && is_filtered {
@@ -595,13 +595,13 @@ impl Gatherer {
     }
 
     /// Joins in the ledger, for folios whose story has not ended.
-    fn references(&mut self, is_marked: Option<&HashMap<u64, ()>>) {
+    fn references(&mut self, is_marked: Option<&HashSet<u64>>) {
         for (pfn, reference) in self.ledger.take().into_iter().flatten() {
             // Its own references are no holder's.
             let Some(&index) = self.open.get(&pfn) else {
                 continue;
             };
-            if reference.class == Class::Holder && is_marked.is_none_or(|m| m.contains_key(&pfn)) {
+            if reference.class == Class::Holder && is_marked.is_none_or(|m| m.contains(&pfn)) {
                 self.drafts[index].story.held.push(reference);
             }
         }

@@ -259,11 +259,7 @@ impl<'a> Told<'a> {
                 "\nheld still, and it was not watched. To know by whom the next time:"
             )?;
             let pages = 1u64 << self.order().min(30);
-            writeln!(
-                out,
-                " echo 0x{:x} {pages} >/sys/kernel/debug/page_pin_owner/watch",
-                story.pfn
-            )?;
+            writeln!(out, " pinowner watch 0x{:x}+{pages}", story.pfn)?;
         }
         Ok(())
     }
