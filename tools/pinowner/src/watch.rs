@@ -325,7 +325,7 @@ impl Files {
         }
         writeln!(
             out,
-            "  time: a get of a watched page takes some 1630 instructions, a put 2200; \
+            "  time: a get of a watched page takes some 1670 instructions, a put 2240; \
              a put of any other page 47 instead of 39"
         )?;
         Ok(())
