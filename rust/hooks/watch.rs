@@ -150,10 +150,13 @@ impl Attached {
         if self.watch.ranges.is_empty() {
             return self.unwatch();
         }
-        for pfn in range.clone() {
-            if !self.watch.ranges.overlaps(&(pfn..pfn + 1)) {
-                LEDGER.unwatch(pfn, 1);
+        for step in steps(range) {
+            for pfn in step {
+                if !self.watch.ranges.overlaps(&(pfn..pfn + 1)) {
+                    LEDGER.unwatch(pfn, 1);
+                }
             }
+            sys::pause();
         }
         self.reap(range);
     }
