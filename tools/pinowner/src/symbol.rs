@@ -11,26 +11,33 @@ pub fn function(frame: &str) -> &str {
     frame.split(['+', ' ']).next().unwrap_or(frame)
 }
 
+impl From<class::Class> for Class {
+    fn from(class: class::Class) -> Self {
+        match class {
+            class::Class::Holder => Class::Holder,
+            class::Class::Migrator => Class::Migrator,
+            class::Class::Lru => Class::Lru,
+        }
+    }
+}
+
 /// Whose a stack with these frames is.
 pub fn class_of(frames: &[Name]) -> Class {
     let told = frames
         .iter()
         .find_map(|frame| class::Class::told_by(function(frame)));
-    match told {
-        None | Some(class::Class::Holder) => Class::Holder,
-        Some(class::Class::Migrator) => Class::Migrator,
-        Some(class::Class::Lru) => Class::Lru,
-    }
+    told.map_or(Class::Holder, Class::from)
 }
 
 /// The class by the name that tables have for it.
 pub fn class_by_name(name: &str) -> Option<Class> {
-    match name {
-        "holder" => Some(Class::Holder),
-        "migrator" => Some(Class::Migrator),
-        "lru" => Some(Class::Lru),
-        _ => None,
-    }
+    let all = [
+        class::Class::Holder,
+        class::Class::Migrator,
+        class::Class::Lru,
+    ];
+    let class = all.into_iter().find(|class| class.name() == name)?;
+    Some(class.into())
 }
 
 /// Where tasks come from: of no use to whoever looks for a holder.
