@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What "make demo" shows: a session at the console of a machine whose CMA
-# allocation fails. Lines that start with "| " are for the reader of the demo.
+# allocation fails. Lines that start with "| " are for the reader of the demo; what pinowner
+# has recorded goes to the third serial port.
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
@@ -18,15 +19,9 @@ run() {
 	sh -c "$1" 2>&1 | show
 }
 
-# events PATTERN: the events of the page that match, without the kernel's own
-# stacks; handle and table tell the same in fewer lines
+# events PATTERN: the events of the page that match
 events() {
 	grep -E "($1): pfn=$PFNS " "$T/trace" | sed 's/^ *//'
-}
-
-# stack HANDLE: its paragraph in the table
-stack() {
-	sed -n "/^stack=$1 /,/^\$/p" "$D/stacks"
 }
 
 # the field NAME of the event in FILE
@@ -39,10 +34,20 @@ task() {
 	sed 's/ *\[.*//; s/-\([0-9]*\)$/ (pid \1)/' "$1"
 }
 
-plan 6
-echo "| The module is loaded and its events are enabled:"
+# the events go to the instance of "pinowner record" too
+recording() {
+	grep -qx 1 "$T/instances/pinowner-$recorder/events/page_pin_owner/enable"
+}
+
+hostname lab
+plan 11
+echo "| The module is loaded and its events are enabled, and pinowner records them in the background:"
 run "insmod /page_pin_owner.ko"
 run "echo 1 > $EVENTS/enable"
+echo "| # pinowner record &"
+(cd /tmp && exec pinowner record) >/tmp/record.log 2>&1 &
+recorder=$!
+check "pinowner records" wait_for 20 recording
 echo "|"
 
 hold --memory anon --by vmsplice
@@ -52,11 +57,10 @@ run "echo $count > $CMA/alloc"
 events report_page_pinners | tail -n 1 >/tmp/report
 check "the page is reported" test -s /tmp/report
 echo "|"
-echo "| The allocation failed. Which page, and why?"
+echo "| The allocation failed, on which page? It had count - expected references too many."
 echo "| # cat $T/trace"
 show </tmp/report
-echo "| # cat $D/stacks"
-stack "$(field stack /tmp/report)" | show
+echo "|"
 sleep 0.3
 
 release
@@ -69,26 +73,30 @@ events page_pin_owner_put | awk -v want="$(field expected /tmp/report)" -v mover
 		if (count + 0 <= want + 0 && who != mover) { print; exit }
 	}' >/tmp/put
 check "the put is recorded" test -s /tmp/put
+check "it is the true holder" test "$(task /tmp/put)" = "ppo-pin (pid $HOLDER)"
 echo "| Some time later the page comes free. Who had it?"
 echo "| # cat $T/trace"
 show </tmp/put
-echo "| Or in one file, holders first, most folios first:"
-echo "| # cat $D/holders"
-sed '/^$/q' "$D/holders" | tee /tmp/stack | show
+sed '/^$/q' "$D/holders" >/tmp/stack
 check "the table of holders begins with it" \
 	grep -q "^folios=1 .* class=holder stack=$(field stack /tmp/put)\$" /tmp/stack
-
-path=$(sed -n 's/^ \([^+]*\)+.*/\1() <- /p' /tmp/stack | head -n 3 | tr -d '\n')
-extra=$(($(field count /tmp/report) - $(field expected /tmp/report)))
-echo "| In short: the allocation of $count pages failed at stage $(field stage /tmp/report) on page $PFNS, which had"
-echo "| $extra reference more than the kernel accounts for (count=$(field count /tmp/report), expected=$(field expected /tmp/report))."
-echo "| That reference was dropped $(($(field age_us /tmp/put) / 1000)) ms later by $(task /tmp/put), in"
-echo "| ${path% <- }: there is the holder."
-check "with the function that let go" grep -q ' page_cache_pipe_buf_release+' /tmp/stack
 echo "|"
-check "it is the true holder" test "$(task /tmp/put)" = "ppo-pin (pid $HOLDER)"
 echo "| The same allocation again:"
 run "echo $count > $CMA/alloc && echo it succeeds"
 check "with the pin gone the allocation succeeds" sh -c "echo $count >$CMA/free"
+echo "|"
+
+kill -INT $recorder
+check "the recording ends" wait $recorder
+(cd /tmp && pinowner report) >/tmp/story 2>&1
+echo "| All of that in words, by pinowner:"
+echo "| # pinowner report"
+show </tmp/story
+check_grep "pinowner tells which page it was" \
+	"^contig_range failed: pfn $PFNS [(]anon, order 0[)], 1 reference more than expected$" /tmp/story
+check_grep "and who had it" "^let go after [0-9]+ ms by ppo-pin [(]pid ${HOLDER}[)], 1 reference:$" /tmp/story
+check_grep "with the function that let go" '^ page_cache_pipe_buf_release[+]' /tmp/story
+stty -F /dev/ttyS2 raw -echo
+check "the recording is sent to the host" dd if=/tmp/pinowner.ppo of=/dev/ttyS2 bs=64k
 unhold
 finish
