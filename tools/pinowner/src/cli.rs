@@ -7,9 +7,9 @@ use crate::exit::{self, Exit};
 use crate::folded::{self, Weight};
 use crate::gather::Gatherer;
 use crate::story::Findings;
-use crate::{check, draw, json, record, report, say, source, top, watch};
+use crate::{check, draw, json, manual, record, report, say, source, top, watch};
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -48,6 +48,9 @@ enum Command {
     Mark(watch::Mark),
     /// Forget pages that are marked
     Forget(watch::Leave),
+    /// Write the manual and the completions for shells, as "make install" does
+    #[command(hide = true)]
+    Manual(manual::Arguments),
 }
 
 /// What is read.
@@ -118,6 +121,7 @@ impl Cli {
             Command::Unwatch(arguments) => watch::unwatch(&arguments),
             Command::Mark(arguments) => watch::mark(&arguments),
             Command::Forget(arguments) => watch::forget(&arguments),
+            Command::Manual(arguments) => manual::run(&Cli::command(), &arguments),
         }
     }
 }

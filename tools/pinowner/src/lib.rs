@@ -34,6 +34,7 @@ pub mod kernel;
 pub mod lines;
 pub mod live;
 pub mod machine;
+pub mod manual;
 pub mod names;
 pub mod page_owner;
 pub mod record;
