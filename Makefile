@@ -6,10 +6,18 @@ KERNEL ?= debug
 MINUTES ?= 10
 CYCLES ?= 1000
 
+# Where "make install" puts what is not the kernel's
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+
+pinowner := build/pinowner/release/pinowner
+
 # Where several processors come upon the same records, marks and stacks
 RACY := cma holders input lifetimes mark pins-io races storm unload
 
-.PHONY: module modules_install clean help demo test check test-debug test-races torture soak bench
+.PHONY: module modules_install install pinowner clean help demo test check test-debug \
+	test-races torture soak bench
 
 module:
 	@test -e $(KDIR)/.config || { \
@@ -19,6 +27,24 @@ module:
 modules_install clean:
 	$(if $(filter clean,$@),rm -rf build)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
+
+pinowner: $(pinowner)
+
+# Built for this machine; what is built already is not built again, so that root, who
+# installs it, needs no cargo.
+$(pinowner): $(shell find tools/pinowner/src rust/store -name '*.rs' 2>/dev/null) \
+		$(wildcard tools/pinowner/Cargo.*)
+	$(CARGO) build --release --locked --manifest-path tools/pinowner/Cargo.toml \
+		--target-dir build/pinowner
+	@touch $@
+
+install: module $(pinowner)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(abspath $(DESTDIR))) modules_install
+	install -D -m 755 $(pinowner) $(DESTDIR)$(PREFIX)/bin/pinowner
+	rm -rf build/share
+	$(pinowner) manual build/share
+	cd build/share && find . -type f -printf '%P\n' | while read -r file; do \
+		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/$$file" || exit 1; done
 
 demo test check bench: %:
 	@scripts/$(if $(filter test,$*),run-tests,$*)
@@ -40,6 +66,11 @@ help:
 	@echo '  make KDIR=DIR                  build page_pin_owner.ko for the built kernel tree DIR'
 	@echo '                                 (the running kernel'\''s if not given; LLVM=1 as for the kernel)'
 	@echo '  make KDIR=DIR modules_install  install it for that kernel'
+	@echo '  make pinowner                  build the command that records and reports, with cargo'
+	@echo '  make KDIR=DIR install          install the module, the command, its manual and completions for'
+	@echo '                                 shells (PREFIX=/usr/local, DESTDIR)'
+	@echo '  dkms add .                     for DKMS; then "dkms install page_pin_owner/0.1.0", and it is built for'
+	@echo '                                 each kernel that is installed later, if that can have it'
 	@echo '  make KDIR=DIR clean            remove what was built'
 	@echo ''
 	@echo 'With nothing but Debian 12 or 13; each installs what is missing, and builds a test'
