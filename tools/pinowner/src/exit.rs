@@ -94,3 +94,20 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_the_same_table() {
+        let text = include_str!("../../../Documentation/pinowner.rst");
+        let (_, table) = text.split_once("\ncode  meaning\n").unwrap();
+        let rows = table
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with('='));
+        let expected = Exit::ALL.map(|exit| format!("{}     {}", exit as u8, exit.meaning()));
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+    }
+}
