@@ -16,7 +16,7 @@ pinowner := build/pinowner/release/pinowner
 # Where several processors come upon the same records, marks and stacks
 RACY := cma holders input lifetimes mark pins-io races storm unload
 
-.PHONY: module modules_install install pinowner clean help demo test check test-debug \
+.PHONY: module modules_install install pinowner clean help demo test check fuzz test-debug \
 	test-races torture soak bench
 
 module:
@@ -58,6 +58,9 @@ test-races:
 torture:
 	@scripts/run-tests --kernel $(KERNEL) torture=$$(($(MINUTES) * 60))
 
+fuzz:
+	@scripts/fuzz $$(($(MINUTES) * 60))
+
 soak:
 	@scripts/run-tests soak=$(CYCLES)
 
@@ -78,9 +81,10 @@ help:
 	@echo '  make demo                      a CMA allocation fails on a pinned page in QEMU: who holds it?'
 	@echo '  make test                      all tests, on the host and in QEMU; which holders were named'
 	@echo '  make check                     formatting and lint'
+	@echo '  make fuzz MINUTES=N            made-up input for the parsers of pinowner, N minutes (10) for each target'
 	@echo '  make test-debug                all scenarios on a debug kernel (KASAN, lockdep, kmemleak...): an hour'
 	@echo '  make test-races                torture and some scenarios on a kernel with KCSAN: data races of the module'\''s'
 	@echo '  make torture MINUTES=N         everything at once, for N minutes (10), on the debug kernel (KERNEL=lab, kcsan: others)'
 	@echo '  make bench                     instructions of a guest, beside what else one could use, in tables'
 	@echo '  make soak CYCLES=N             loaded, used and unloaded N times (1000): does memory grow?'
-	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, bad, or a scenario of tests/scenarios/'
+	@echo '  scripts/run-tests NAME...      some of the tests: host, loom, parsers, bad, or a scenario of tests/scenarios/'
