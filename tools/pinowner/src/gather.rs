@@ -4,7 +4,8 @@
 //! its events, and all that is kept has a cap.
 
 use crate::event::{Event, Free, Header, Line, Put, Report};
-use crate::names::Names;
+use crate::kernel;
+use crate::names::{Names, UNKNOWN};
 use crate::page_owner;
 use crate::recording::Section;
 use crate::story::{
@@ -38,6 +39,8 @@ const LONGEST_OWNER: usize = 8192;
 const MOST_FRAMES: usize = 64;
 /// Times of the same moment may differ by as much: that of an event, and its age.
 const SLACK_NS: u64 = 1_000_000;
+/// Names of tasks kept.
+const MOST_TASKS: usize = 1 << 16;
 
 /// A story that is being made.
 struct Draft {
@@ -47,8 +50,13 @@ struct Draft {
     base: Option<i32>,
     /// Which puts brought the references back to that, and at which age.
     settled: Option<(usize, u64)>,
+    /// Likewise, if one reference more is that of a batch of the LRU lists, which has the folio
+    /// since it was put back and gives its reference back at any time, or after the recording.
+    batched: Option<(usize, u64)>,
     /// References too many, at the last failure.
     excess: i64,
+    /// One of these was a batch's.
+    was_batched: bool,
 }
 
 /// The stack that the kernel prints below an event.
@@ -61,6 +69,8 @@ struct Printed {
 #[derive(Default)]
 pub struct Gatherer {
     names: Names,
+    /// By number; for events that came before the kernel kept a name.
+    tasks: HashMap<u32, Name>,
     about: BTreeMap<String, String>,
     drafts: Vec<Draft>,
     open: HashMap<u64, usize>,
@@ -119,6 +129,12 @@ impl Gatherer {
                 self.trace_line(line);
             }
             Section::Meta => self.pair(line),
+            Section::Tasks => {
+                if let Some((pid, name)) = kernel::saved_name(line) {
+                    let name = self.names.shown(&name);
+                    self.know(pid, name);
+                }
+            }
             Section::End => self.pair(line),
             Section::Lost => self.lost(line),
             Section::Marked | Section::Holders | Section::Ledger | Section::Stacks => {
@@ -265,9 +281,19 @@ impl Gatherer {
     }
 
     fn task(&mut self, header: &Header<'_>) -> Task {
+        let comm = self.names.shown(header.comm);
+        self.know(header.pid, comm.clone());
         Task {
             pid: header.pid,
-            comm: self.names.shown(header.comm),
+            comm,
+        }
+    }
+
+    /// The name of that task, if it is one.
+    fn know(&mut self, pid: u32, name: Name) {
+        let has_room = self.tasks.len() < MOST_TASKS || self.tasks.contains_key(&pid);
+        if has_room && &*name != UNKNOWN {
+            self.tasks.insert(pid, name);
         }
     }
 
@@ -302,7 +328,9 @@ impl Gatherer {
             },
             base: None,
             settled: None,
+            batched: None,
             excess: 0,
+            was_batched: false,
         });
         self.open.insert(pfn, index);
         Some(index)
@@ -337,6 +365,8 @@ impl Gatherer {
         story.attempts += 1;
         story.age_us = header.time_ns.saturating_sub(story.marked_ns) / 1000;
         draft.excess = failure.excess().into();
+        draft.batched = None;
+        draft.was_batched = r.stage == "isolate" && may_be_batched(story, r.flags);
         if draft.excess > 0 {
             let isolation = i32::from(r.stage == "migrate");
             draft.base = r
@@ -377,10 +407,13 @@ impl Gatherer {
         story.last_ns = story.last_ns.max(header.time_ns);
         story.age_us = story.age_us.max(p.age_us);
         let refs = u64::try_from(p.refs).unwrap_or(0);
-        let same = |puts: &Puts| puts.stack == p.stack && puts.task == task;
+        let same = |puts: &Puts| puts.stack == p.stack && is_same_task(&puts.task, &task);
         let which = match story.puts.iter().position(same) {
             Some(which) => {
                 let puts = &mut story.puts[which];
+                if &*puts.task.comm == UNKNOWN {
+                    puts.task = task;
+                }
                 puts.puts += 1;
                 puts.refs = puts.refs.saturating_add(refs);
                 puts.first_us = puts.first_us.min(p.age_us);
@@ -410,9 +443,15 @@ impl Gatherer {
         let accounted = draft
             .base
             .map(|base| i64::from(base) + i64::from(p.mapcount));
-        let is_back = accounted.is_some_and(|accounted| i64::from(p.count) <= accounted);
-        if draft.settled.is_none() && is_back {
+        let is_back = |more| accounted.is_some_and(|n| i64::from(p.count) <= n + more);
+        if draft.settled.is_none() && is_back(0) {
             draft.settled = Some((which, p.age_us));
+        }
+        let batch = i64::from(may_be_batched(story, p.flags));
+        if !is_back(batch) {
+            draft.batched = None;
+        } else if batch > 0 && draft.excess > i64::from(draft.was_batched) {
+            draft.batched.get_or_insert((which, p.age_us));
         }
     }
 
@@ -543,6 +582,7 @@ impl Gatherer {
         for (handle, stack) in std::mem::take(&mut self.printed_stacks) {
             self.stacks.entry(handle).or_insert(stack);
         }
+        self.name_tasks();
         let stacks = std::mem::take(&mut self.stacks);
         let open = std::mem::take(&mut self.open);
         let mut stories: Vec<_> = std::mem::take(&mut self.drafts)
@@ -566,6 +606,19 @@ impl Gatherer {
             stories,
             stacks,
             losses: self.losses,
+        }
+    }
+
+    /// Names those tasks whose events had no name.
+    fn name_tasks(&mut self) {
+        for draft in &mut self.drafts {
+            let failures = draft.story.failures.iter_mut().map(|f| &mut f.task);
+            let puts = draft.story.puts.iter_mut().map(|p| &mut p.task);
+            for task in failures.chain(puts).filter(|t| &*t.comm == UNKNOWN) {
+                if let Some(name) = self.tasks.get(&task.pid) {
+                    task.comm = name.clone();
+                }
+            }
         }
     }
 
@@ -627,9 +680,25 @@ fn remember(failures: &mut Vec<Failure>, new: Failure, has_room: bool) {
     }
 }
 
+/// Are they one, as far as is known?
+fn is_same_task(one: &Task, other: &Task) -> bool {
+    let is_unknown = |task: &Task| &*task.comm == UNKNOWN;
+    one.pid == other.pid && (one.comm == other.comm || is_unknown(one) || is_unknown(other))
+}
+
+/// Is such a folio, with these flags, likely in a batch of the LRU lists, or isolated from them? One
+/// of more than a page never is.
+fn may_be_batched(story: &Story, flags: &str) -> bool {
+    story.order == Some(0) && story.kind != Kind::Other && !has_flag(flags, "lru")
+}
+
+fn has_flag(flags: &str, name: &str) -> bool {
+    flags.split('|').any(|flag| flag == name)
+}
+
 /// What kind of memory was reported: what the kernel accounts for, beside mappings, tells.
 fn kind_of(r: &Report<'_>) -> Kind {
-    let has = |name| r.flags.split('|').any(|flag| flag == name);
+    let has = |name| has_flag(r.flags, name);
     let isolation = i32::from(r.stage == "migrate");
     let more = i64::from(r.expected) - i64::from(isolation) - i64::from(r.mapcount);
     let nothing = r
@@ -658,19 +727,26 @@ fn kind_of(r: &Report<'_>) -> Kind {
 fn close(draft: Draft, is_open: bool, stacks: &BTreeMap<Handle, Stack>) -> Story {
     let Draft {
         mut story,
-        settled,
-        excess,
+        mut settled,
+        batched,
+        mut excess,
+        was_batched,
         ..
     } = draft;
     let tried: Vec<_> = story.failures.iter().map(|f| f.task.clone()).collect();
+    let class_of = |puts: &Puts| match stacks.get(&puts.stack) {
+        Some(stack) => stack.class,
+        // Without a stack the task has to tell: who tries to move it puts it for that.
+        None if tried.contains(&puts.task) => Class::Migrator,
+        None => Class::Holder,
+    };
+    let is_holders = |&(which, _): &(usize, u64)| class_of(&story.puts[which]) == Class::Holder;
+    if let (None, Some(_)) = (settled, batched.filter(is_holders)) {
+        settled = batched;
+        excess -= i64::from(was_batched);
+    }
     for puts in &mut story.puts {
-        let class = match stacks.get(&puts.stack) {
-            Some(stack) => stack.class,
-            // Without a stack the task has to tell: who tries to move it puts it for that.
-            None if tried.contains(&puts.task) => Class::Migrator,
-            None => Class::Holder,
-        };
-        puts.role = match class {
+        puts.role = match class_of(puts) {
             Class::Migrator => Role::Migrator,
             Class::Lru => Role::Lru,
             Class::Holder => match settled {

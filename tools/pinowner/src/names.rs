@@ -9,6 +9,9 @@ use std::str::from_utf8;
 /// Bytes of all of them; no machine has as many.
 const MOST_BYTES: usize = 64 << 20;
 
+/// The name of a task that the kernel has not kept, or has forgotten.
+pub const UNKNOWN: &str = "<...>";
+
 /// The words seen so far.
 #[derive(Debug, Default)]
 pub struct Names {

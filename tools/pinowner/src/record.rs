@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::instance::Instance;
 use crate::kernel::{self, Kernel};
 use crate::lines::Lines;
+use crate::names;
 use crate::page_owner;
 use crate::recording::{Section, Writer};
 use crate::say;
@@ -43,6 +44,8 @@ const TICK: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
 /// Reading the table of stacks may take this part of the time.
 const SHARE: u32 = 10;
+/// Tasks whose names are looked for at once.
+const MOST_UNNAMED: usize = 1 << 12;
 /// How long a command that was told to end may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -225,6 +228,8 @@ struct Recorder {
     /// Handles of stacks that are in the file, or were seen in events and are not.
     known: HashSet<u32>,
     missing: HashSet<u32>,
+    /// Tasks whose events came before the kernel kept their names.
+    unnamed: HashSet<u32>,
     /// When the table of stacks may be read again.
     stacks_at: Instant,
     stats: BTreeMap<String, u64>,
@@ -278,6 +283,7 @@ impl Recorder {
             brought: now,
             known: HashSet::new(),
             missing: HashSet::new(),
+            unnamed: HashSet::new(),
             stacks_at: now,
             stats,
             events: 0,
@@ -298,6 +304,7 @@ impl Recorder {
             if Instant::now() >= self.stacks_at {
                 self.stacks()?;
             }
+            self.tasks()?;
             let flushed = self.out.flush();
             self.written(flushed)?;
             self.show()?;
@@ -314,8 +321,11 @@ impl Recorder {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(kernel::failed(&error, "the trace cannot be read")),
             };
-            if let Line::Event(_, event) = Line::parse(line) {
+            if let Line::Event(header, event) = Line::parse(line) {
                 self.events += 1;
+                if header.comm == names::UNKNOWN.as_bytes() && self.unnamed.len() < MOST_UNNAMED {
+                    self.unnamed.insert(header.pid);
+                }
                 let stack = match event {
                     Event::Report(report) => {
                         self.failures += 1;
@@ -378,6 +388,30 @@ impl Recorder {
         self.out.table(Section::Stacks, lines.as_bytes())
     }
 
+    /// Writes the names of those who had none in their events: the kernel keeps a name when its
+    /// task next makes room for another one, which may be after the event was read.
+    fn tasks(&mut self) -> Result<()> {
+        if self.unnamed.is_empty() {
+            return Ok(());
+        }
+        let saved = self.kernel.saved_names()?;
+        let found: Vec<_> = self
+            .unnamed
+            .iter()
+            .filter_map(|&pid| {
+                let name = saved.get(&pid).cloned();
+                Some((pid, name.or_else(|| kernel::name_of(pid))?))
+            })
+            .collect();
+        for (pid, name) in found {
+            self.unnamed.remove(&pid);
+            let line = [pid.to_string().as_bytes(), &name].join(&b' ');
+            let written = self.out.line(Section::Tasks, &line);
+            self.written(written)?;
+        }
+        Ok(())
+    }
+
     fn show(&mut self) -> Result<()> {
         self.lost = self.instance.lost()?;
         if self.progress {
@@ -426,6 +460,7 @@ impl Recorder {
             self.written(written)?;
         }
         self.stacks()?;
+        self.tasks()?;
         let stats = self.kernel.table("stats")?;
         let lost = self.module_lost(&tables::stats(&stats));
         let incomplete = self.lost > 0 || !lost.is_empty();

@@ -7,6 +7,7 @@
 //! [meta]                    key=value: kernel, module, host, command, filters, clock...
 //! [events]                  lines of trace_pipe as they come
 //! [stacks]                  stacks that are new since, as in the table `stacks`
+//! [tasks]                   names of tasks that their events do not have: PID NAME
 //! [events] ...              and so on, each second
 //! [stacks] [marked] [holders] [ledger] [watch] [stats]    the tables at the end
 //! [page_owner]              records of page_owner, of folios that are marked still
@@ -37,6 +38,8 @@ pub enum Section {
     Events,
     /// The table `stacks`.
     Stacks,
+    /// Names of tasks.
+    Tasks,
     /// The table `marked`.
     Marked,
     /// The table `holders`.
@@ -58,10 +61,11 @@ pub enum Section {
 }
 
 impl Section {
-    const NAMES: [(Section, &'static str); 11] = [
+    const NAMES: [(Section, &'static str); 12] = [
         (Section::Meta, "meta"),
         (Section::Events, "events"),
         (Section::Stacks, "stacks"),
+        (Section::Tasks, "tasks"),
         (Section::Marked, "marked"),
         (Section::Holders, "holders"),
         (Section::Ledger, "ledger"),

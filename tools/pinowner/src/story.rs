@@ -228,7 +228,7 @@ impl Role {
 pub struct Task {
     /// Its number.
     pub pid: u32,
-    /// Its name; `<...>` where the kernel had forgotten it.
+    /// Its name; `<...>` where neither the kernel nor another event knew it.
     pub comm: Name,
 }
 

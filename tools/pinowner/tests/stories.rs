@@ -35,6 +35,8 @@ struct Trace {
     marked: u64,
     now: u64,
     mapcount: i32,
+    /// It is in a batch of the LRU lists, or isolated.
+    is_batched: bool,
 }
 
 impl Trace {
@@ -49,12 +51,20 @@ impl Trace {
         self
     }
 
+    fn flags(&self) -> &'static str {
+        if self.is_batched {
+            "swapbacked"
+        } else {
+            "lru|swapbacked"
+        }
+    }
+
     fn report(&mut self, stage: &str, count: i32, expected: i32) -> &mut Self {
-        let mapcount = self.mapcount;
+        let (mapcount, flags) = (self.mapcount, self.flags());
         self.event(
             "sh",
             &format!(
-                "report_page_pinners: pfn=0x10 flags=swapbacked count={count} \
+                "report_page_pinners: pfn=0x10 flags={flags} count={count} \
                  mapcount={mapcount} mapping=00000000ddcb0d99 mt=5 reason=contig_range err=-16 \
                  stage={stage} expected={expected} order=0 stack=9"
             ),
@@ -69,11 +79,11 @@ impl Trace {
 
     /// Somebody puts it, and `count` is left.
     fn put(&mut self, stack: u32, refs: i32, count: i32) -> &mut Self {
-        let (age, mapcount) = (self.now - self.marked, self.mapcount);
+        let (age, mapcount, flags) = (self.now - self.marked, self.mapcount, self.flags());
         self.event(
             &format!("task{stack}"),
             &format!(
-                "page_pin_owner_put: pfn=0x10 flags=swapbacked count={count} \
+                "page_pin_owner_put: pfn=0x10 flags={flags} count={count} \
                  mapcount={mapcount} mapping=00000000ddcb0d99 mt=5 reason=contig_range \
                  stage=migrate refs={refs} age_us={age} last={} stack={stack}",
                 i32::from(count == 0)
@@ -127,6 +137,67 @@ fn mapped() -> Trace {
         now: 1_000_000,
         ..Trace::default()
     }
+}
+
+/// Every field but for the name of the task.
+fn nameless(trace: &Trace) -> String {
+    trace.text.replace("task1-7", "<...>-7")
+}
+
+#[test]
+fn a_batch_that_was_not_emptied_is_no_holder() {
+    let mut trace = mapped();
+    trace.is_batched = true;
+    // Put back: its batch has one more.
+    trace.failed("migrate", 4, 3).put(MIGRATOR, 1, 4);
+    trace.wait(10).put(OTHER, 1, 4).wait(10).put(HOLDER, 1, 3);
+    let story = &trace.stories()[0];
+    assert_eq!(held_by(story), [HOLDER]);
+    assert_eq!(story.let_go_us, Some(20_000));
+    assert_eq!(story.end, End::LetGo);
+    // On its list it is not: somebody has one.
+    trace.is_batched = false;
+    trace.wait(10).put(OTHER, 1, 3);
+    let story = &trace.stories()[0];
+    assert_eq!((held_by(story).len(), story.end), (0, End::Held));
+}
+
+#[test]
+fn a_batch_that_was_in_the_way_is_not_let_go_by_who_passes_by() {
+    let mut trace = mapped();
+    trace.is_batched = true;
+    trace.failed("isolate", 3, 2).wait(10).put(OTHER, 1, 3);
+    let story = &trace.stories()[0];
+    assert_eq!((held_by(story).len(), story.end), (0, End::Held));
+    // With a holder besides, and once the batch is empty.
+    let mut trace = mapped();
+    trace.is_batched = true;
+    trace
+        .failed("isolate", 4, 2)
+        .wait(10)
+        .put(OTHER, 1, 4)
+        .wait(10)
+        .put(HOLDER, 1, 3);
+    assert_eq!(held_by(&trace.stories()[0]), [HOLDER]);
+    trace.is_batched = false;
+    trace.wait(10).put(LRU, 1, 2);
+    assert_eq!(trace.stories()[0].end, End::LetGo);
+}
+
+#[test]
+fn a_task_is_named_by_its_other_events_and_by_the_kernel() {
+    let mut trace = mapped();
+    trace.failed("migrate", 4, 3).wait(10).put(HOLDER, 1, 2);
+    let mut nameless = Trace {
+        text: nameless(&trace),
+        ..Trace::default()
+    };
+    let name = |findings: Findings| findings.stories[0].puts[0].task.comm.to_string();
+    assert_eq!(name(nameless.findings(&[])), "sh");
+    nameless.text = nameless.text.replace("sh-7", "sh-8");
+    assert_eq!(name(nameless.findings(&[])), "<...>");
+    let tasks = [(Section::Tasks, "8 sh\n7 a b\n9 <...>\n")];
+    assert_eq!(name(nameless.findings(&tasks)), "a b");
 }
 
 #[test]
