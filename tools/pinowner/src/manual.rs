@@ -23,7 +23,15 @@ const COMPLETIONS: [(Shell, &str); 3] = [
     (Shell::Fish, "fish/vendor_completions.d/pinowner.fish"),
 ];
 
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 6] = [
+    (
+        "pinowner check",
+        "Ask whether everything is there, and what mends what is not.",
+    ),
+    (
+        "pinowner watch cma:reserved",
+        "Have these pages watched, so that also who never lets go of one is known.",
+    ),
     (
         "pinowner record -- sh -c 'echo 131072 >/sys/kernel/debug/cma/reserved/alloc'",
         "Record what goes on while an allocation fails.",
