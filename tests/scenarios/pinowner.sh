@@ -91,7 +91,8 @@ check "not root" says $PERMISSION '.*run it as root' as_nobody pinowner record -
 check "without tracefs" sh -c "umount $T"
 check "it says how to mount it" says $KERNEL 'tracefs is not mounted: mount -t tracefs' pinowner record --for 1s
 mount -t tracefs tracefs "$T"
-check "no such reason" ends_with $USAGE pinowner record --reason contig
+check "no such reason" says $USAGE "the kernel has no reason 'contig'; it has compaction, .*contig_range.* hwpoison, manual$" \
+	pinowner record -o /tmp/r.ppo --reason contig --for 1s
 check "no such command" says 1 '/no/such cannot be started' pinowner record -o /tmp/r.ppo -- /no/such
 check "nothing to write to" says 1 '/no/such/file cannot be written' pinowner record -o /no/such/file --for 1s
 check "no room on the disk" says 1 '/dev/full cannot be written: No space left' pinowner record -o /dev/full --for 1s

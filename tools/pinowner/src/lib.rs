@@ -37,6 +37,7 @@ pub mod machine;
 pub mod manual;
 pub mod names;
 pub mod page_owner;
+pub mod reasons;
 pub mod record;
 pub mod recording;
 pub mod report;

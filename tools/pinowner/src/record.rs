@@ -9,6 +9,7 @@ use crate::kernel::{self, Kernel};
 use crate::lines::Lines;
 use crate::names;
 use crate::page_owner;
+use crate::reasons;
 use crate::recording::{Section, Writer};
 use crate::say;
 use crate::signals::{Ended, Signals};
@@ -21,22 +22,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant, SystemTime};
-
-/// Reasons that a kernel has.
-pub const REASONS: [&str; 12] = [
-    "compaction",
-    "memory_failure",
-    "memory_hotplug",
-    "syscall_or_cpuset",
-    "mempolicy_mbind",
-    "numa_misplaced",
-    "contig_range",
-    "longterm_pin",
-    "demotion",
-    "damon",
-    "hwpoison",
-    "manual",
-];
 
 /// How often events are fetched.
 const TICK: Duration = Duration::from_millis(50);
@@ -52,8 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is to be recorded.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Only folios that were to be moved for this reason; may be given more than once
-    #[arg(long, value_name = "REASON", value_parser = clap::builder::PossibleValuesParser::new(REASONS))]
+    /// Only folios that were to be moved for this reason, as in contig_range or memory_hotplug; may
+    /// be given more than once
+    #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Vec<String>,
     /// Only folios that begin in this range of pages, decimal or hexadecimal with 0x
     #[arg(long, value_name = "FIRST-LAST", value_parser = pfn_range)]
@@ -70,6 +56,15 @@ pub struct Arguments {
     /// Record while this command runs. It may fail: so do allocations
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+/// A word; the kernel knows which.
+fn reason(text: &str) -> Result<String, String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.is_empty() || !text.chars().all(is_word) {
+        return Err("a reason is a word, as in contig_range".into());
+    }
+    Ok(text.to_owned())
 }
 
 /// `FIRST-LAST`, or a single page.
@@ -250,6 +245,7 @@ fn begin(file: File, about: &BTreeMap<String, String>) -> io::Result<Writer<File
 
 impl Recorder {
     fn start(kernel: Kernel, arguments: &Arguments) -> Result<Self> {
+        reasons::check(&kernel.tracefs, &arguments.reason)?;
         let name = arguments.output.display().to_string();
         let instance = Instance::create(&kernel.tracefs)?;
         if let Some(kib) = arguments.buffer_kib {
