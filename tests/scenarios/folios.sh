@@ -5,7 +5,6 @@
 # first page, with its order and with what the kernel expects of such a folio; so are the
 # puts of its tail pages, and the end. Huge pages are split before, while and after they are
 # marked.
-# debug: quick
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

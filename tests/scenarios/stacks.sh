@@ -4,7 +4,6 @@
 # The depot: stacks from every context, each stored once, cut where an interrupt came
 # in, no deeper than asked for, and counted when there is no room. The puts are those
 # of a module that makes them from as many places as it is told.
-# debug: quick
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
