@@ -122,7 +122,7 @@ pub enum Line<'a> {
     Broken,
     /// The kernel's stack of the event before follows.
     StackBegins,
-    /// A frame of that: function, without an offset.
+    /// A frame of that: function, and offset if that is printed.
     Frame(&'a str),
     /// Events were lost here; how many, if the kernel knows.
     Lost(Option<u64>),
@@ -364,7 +364,7 @@ fn free(text: &str) -> Option<Event<'_>> {
 fn other(line: &[u8]) -> Option<Line<'_>> {
     let text = line.trim_ascii_start();
     if let Some(frame) = text.strip_prefix(b"=> ") {
-        let name = frame.split(|c| matches!(c, b' ' | b'+')).next()?;
+        let name = frame.split(|&c| c == b' ').next()?;
         return Some(Line::Frame(from_utf8(name).ok()?));
     }
     if line.starts_with(b"#") {
@@ -545,7 +545,9 @@ mod tests {
         let is = |line: &'static str| Line::parse(line.as_bytes());
         assert_eq!(is(" => folios_put_refs"), Line::Frame("folios_put_refs"));
         assert_eq!(is("\t=> __fput (ffffffff811fd9cb)"), Line::Frame("__fput"));
-        assert_eq!(is(" => __fput+0x67/0x1f0"), Line::Frame("__fput"));
+        // With options/sym-offset
+        let frame = "__fput+0x67/0x1f0";
+        assert_eq!(is(" => __fput+0x67/0x1f0"), Line::Frame(frame));
         assert_eq!(
             is("  sh-1 [000] ..... 1.0: <stack trace>"),
             Line::StackBegins
