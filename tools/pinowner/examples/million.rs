@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a report of a million events takes: `cargo run --release --example million [EVENTS]`.
+//! What a report of a million events takes: `cargo build --release` for what is measured, then
+//! `cargo run --release --example million [EVENTS]`.
 //! Writes a recording and a trace that look like a machine's whose CMA area is full of pinned
 //! pages, has them reported, and says how long each took and how much memory.
 
@@ -178,6 +179,10 @@ fn main() -> io::Result<()> {
         .and_then(|n| n.parse().ok())
         .unwrap_or(1_000_000);
     let program: PathBuf = std::env::current_exe()?.with_file_name("../pinowner");
+    if !program.exists() {
+        eprintln!("what is to be measured is not there: cargo build --release");
+        std::process::exit(1);
+    }
     let dir = std::env::temp_dir();
     let files =
         ["ppo", "trace"].map(|ending| dir.join(format!("million-{}.{ending}", std::process::id())));
