@@ -55,10 +55,15 @@ zone() {
 		is_it && $1 == field { print $2; exit }' /proc/zoneinfo
 }
 
+# sent: how many bytes went to the third serial port
+sent() {
+	sed -n 's/^2: .* tx:\([0-9]*\).*/\1/p' /proc/tty/driver/serial
+}
+
 mkdir -p /etc
 echo 'nobody:x:65534:65534::/:/bin/sh' >/etc/passwd
 
-plan 50
+plan 53
 check "without the module: the code for that" ends_with $NO_MODULE pinowner check
 diag </tmp/said
 check_grep "without the module: what is missing" '^missing  module: not loaded' /tmp/said
@@ -129,6 +134,12 @@ check_grep "top names who has the page" \
 check "where there is no terminal it prints, until it is told to end" sh -c \
 	'pinowner top >/tmp/top & sleep 3; kill -INT $! && wait $!'
 check "each second" test "$(grep -c "^$PFNS " /tmp/top)" -ge 2
+stty -F /dev/ttyS2 -a >/tmp/before
+before=$(sent)
+check "on a serial line it draws" ends_with 0 sh -c \
+	'TERM=vt100 pinowner top -n 3 --interval 500ms </dev/ttyS2 >/dev/ttyS2'
+check "a screen of 80 by 24" test $(($(sent) - before)) -gt 1000
+check "and leaves the line as it was" sh -c 'stty -F /dev/ttyS2 -a | diff /tmp/before -'
 check "the tables are all that it needs" test -z "$(ls "$T/instances")"
 
 # Who allocated it
