@@ -4,8 +4,7 @@
 //! its events, and all that is kept has a cap.
 
 use crate::event::{Event, Free, Header, Line, Put, Report};
-use crate::kernel;
-use crate::names::{Names, UNKNOWN};
+use crate::names::{self, Names, UNKNOWN};
 use crate::page_owner;
 use crate::recording::Section;
 use crate::story::{
@@ -53,10 +52,8 @@ struct Draft {
     /// Likewise, if one reference more is that of a batch of the LRU lists, which has the folio
     /// since it was put back and gives its reference back at any time, or after the recording.
     batched: Option<(usize, u64)>,
-    /// References too many, at the last failure.
+    /// References too many, at the last failure, but for a batch's.
     excess: i64,
-    /// One of these was a batch's.
-    was_batched: bool,
 }
 
 /// The stack that the kernel prints below an event.
@@ -130,7 +127,7 @@ impl Gatherer {
             }
             Section::Meta => self.pair(line),
             Section::Tasks => {
-                if let Some((pid, name)) = kernel::saved_name(line) {
+                if let Some((pid, name)) = names::saved(line) {
                     let name = self.names.shown(&name);
                     self.know(pid, name);
                 }
@@ -330,7 +327,6 @@ impl Gatherer {
             settled: None,
             batched: None,
             excess: 0,
-            was_batched: false,
         });
         self.open.insert(pfn, index);
         Some(index)
@@ -364,10 +360,10 @@ impl Gatherer {
         story.last_ns = header.time_ns;
         story.attempts += 1;
         story.age_us = header.time_ns.saturating_sub(story.marked_ns) / 1000;
-        draft.excess = failure.excess().into();
+        let was_batched = r.stage == "isolate" && may_be_batched(story, r.flags);
+        draft.excess = i64::from(failure.excess()) - i64::from(was_batched);
         draft.batched = None;
-        draft.was_batched = r.stage == "isolate" && may_be_batched(story, r.flags);
-        if draft.excess > 0 {
+        if failure.excess() > 0 {
             let isolation = i32::from(r.stage == "migrate");
             draft.base = r
                 .expected
@@ -450,7 +446,7 @@ impl Gatherer {
         let batch = i64::from(may_be_batched(story, p.flags));
         if !is_back(batch) {
             draft.batched = None;
-        } else if batch > 0 && draft.excess > i64::from(draft.was_batched) {
+        } else if batch > 0 && draft.excess > 0 {
             draft.batched.get_or_insert((which, p.age_us));
         }
     }
@@ -729,8 +725,7 @@ fn close(draft: Draft, is_open: bool, stacks: &BTreeMap<Handle, Stack>) -> Story
         mut story,
         mut settled,
         batched,
-        mut excess,
-        was_batched,
+        excess,
         ..
     } = draft;
     let tried: Vec<_> = story.failures.iter().map(|f| f.task.clone()).collect();
@@ -743,7 +738,6 @@ fn close(draft: Draft, is_open: bool, stacks: &BTreeMap<Handle, Stack>) -> Story
     let is_holders = |&(which, _): &(usize, u64)| class_of(&story.puts[which]) == Class::Holder;
     if let (None, Some(_)) = (settled, batched.filter(is_holders)) {
         settled = batched;
-        excess -= i64::from(was_batched);
     }
     for puts in &mut story.puts {
         puts.role = match class_of(puts) {

@@ -3,14 +3,13 @@
 //! Where the running kernel's files are: tracefs, debugfs and the module's own. Nothing is mounted.
 
 use crate::exit::{Exit, Failure};
-use crate::names::UNKNOWN;
+use crate::names;
 use anyhow::Result;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::str::from_utf8;
 
 const MODULE: &str = "/sys/module/page_pin_owner";
 const MOUNTS: &str = "/proc/self/mounts";
@@ -110,17 +109,9 @@ impl Kernel {
         let saved = read(&self.tracefs.join("saved_cmdlines"))?;
         Ok(saved
             .split(|&c| c == b'\n')
-            .filter_map(saved_name)
+            .filter_map(names::saved)
             .collect())
     }
-}
-
-/// `PID NAME`, where the kernel knows the name.
-pub(crate) fn saved_name(line: &[u8]) -> Option<(u32, Vec<u8>)> {
-    let at = line.iter().position(|&c| c == b' ')?;
-    let pid = from_utf8(&line[..at]).ok()?.parse().ok()?;
-    let name = &line[at + 1..];
-    (name != UNKNOWN.as_bytes()).then(|| (pid, name.to_owned()))
 }
 
 /// The name of a task that is there.
@@ -209,13 +200,6 @@ mod tests {
         assert_eq!(found(b"debugfs"), Some("/sys/kernel/debug".into()));
         assert_eq!(found(b"tracefs"), Some("/mnt/a b".into()));
         assert_eq!(found(b"bpf"), None);
-    }
-
-    #[test]
-    fn names() {
-        assert_eq!(saved_name(b"12 a b"), Some((12, b"a b".to_vec())));
-        assert_eq!(saved_name(b"12 <...>"), None);
-        assert_eq!(saved_name(b""), None);
     }
 
     #[test]

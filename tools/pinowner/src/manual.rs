@@ -104,14 +104,20 @@ fn shown(command: &Command) -> Command {
     shown
 }
 
-/// The page of the whole.
-fn page(command: &Command) -> io::Result<Vec<u8>> {
-    let man = Man::new(command.clone()).manual("User Commands");
+/// What each page begins with.
+fn begin(man: &Man) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
     man.render_synopsis_section(&mut out)?;
     man.render_description_section(&mut out)?;
+    Ok(out)
+}
+
+/// The page of the whole.
+fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let man = Man::new(command.clone()).manual("User Commands");
+    let mut out = begin(&man)?;
     let mut roff = Roff::new();
     roff.control("SH", ["COMMANDS"]);
     for sub in command.get_subcommands() {
@@ -167,11 +173,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
 fn page_of(sub: &Command, name: &str) -> io::Result<Vec<u8>> {
     let sub = sub.clone().display_name(name.to_owned());
     let man = Man::new(sub).title(name).manual("User Commands");
-    let mut out = Vec::new();
-    man.render_title(&mut out)?;
-    man.render_name_section(&mut out)?;
-    man.render_synopsis_section(&mut out)?;
-    man.render_description_section(&mut out)?;
+    let mut out = begin(&man)?;
     man.render_options_section(&mut out)?;
     let mut roff = Roff::new();
     roff.control("SH", ["SEE ALSO"]);

@@ -44,3 +44,23 @@ impl Names {
         }
     }
 }
+
+/// `PID NAME`, where the kernel knows the name.
+pub fn saved(line: &[u8]) -> Option<(u32, Vec<u8>)> {
+    let at = line.iter().position(|&c| c == b' ')?;
+    let pid = from_utf8(&line[..at]).ok()?.parse().ok()?;
+    let name = &line[at + 1..];
+    (name != UNKNOWN.as_bytes()).then(|| (pid, name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_tasks() {
+        assert_eq!(saved(b"12 a b"), Some((12, b"a b".to_vec())));
+        assert_eq!(saved(b"12 <...>"), None);
+        assert_eq!(saved(b""), None);
+    }
+}

@@ -181,7 +181,8 @@ fn a_batch_that_was_in_the_way_is_not_let_go_by_who_passes_by() {
     assert_eq!(held_by(&trace.stories()[0]), [HOLDER]);
     trace.is_batched = false;
     trace.wait(10).put(LRU, 1, 2);
-    assert_eq!(trace.stories()[0].end, End::LetGo);
+    let story = &trace.stories()[0];
+    assert_eq!((held_by(story), story.end), (vec![HOLDER], End::LetGo));
 }
 
 #[test]
