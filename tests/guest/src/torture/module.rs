@@ -43,12 +43,19 @@ pub(super) const LOAD: Load = Load {
 };
 
 fn run(worker: &mut Worker) -> Result<()> {
+    let mut away = Duration::ZERO;
     for n in 0.. {
+        // It stays for as long as it was away, which is long where the machine is slow, or
+        // the others would have next to nothing of it.
+        let mut began = Instant::now();
+        while began.elapsed() < away && worker.go(200) {}
         // Whoever it is that uses the module, it says so.
-        let began = Instant::now();
+        began = Instant::now();
+        let mut leaving = began;
         let (mut gone, mut ours) = (false, None);
         while !gone && began.elapsed() < Duration::from_secs(4) && worker.go(200) {
             ours = worker.shared.module.try_lock().ok();
+            leaving = Instant::now();
             gone = ours.is_some() && try_rmmod(worker);
         }
         if !gone {
@@ -65,6 +72,7 @@ fn run(worker: &mut Worker) -> Result<()> {
             result?;
             // Readers of the tables go on.
             let began = Instant::now();
+            leaving = began;
             while !try_rmmod(worker) {
                 ensure!(
                     began.elapsed() < patience(PATIENCE),
@@ -76,6 +84,7 @@ fn run(worker: &mut Worker) -> Result<()> {
         absent()?;
         let parameters = PARAMETERS[n % PARAMETERS.len()];
         worker.tally.tried("insmod", insmod(FILE, parameters), &[]);
+        away = leaving.elapsed();
         drop(ours);
         worker.shared.quiet.store(false, Ordering::SeqCst);
     }
