@@ -74,12 +74,14 @@ run_once() {
 # fail_on FILE: as long as FILE is there, pages that are held fail to move, and are put
 fail_on() {
 	while [ -e "$1" ]; do
-		sleep 0.5 | ppo-pin --memory shmem --by vmsplice --pages 16 --node 0 --quiet >/dev/null &
-		usleep 200000
+		: >$A/pinned
+		sleep 5 | ppo-pin --memory shmem --by vmsplice --pages 16 --node 0 --quiet >$A/pinned &
+		wait_for 5 test -s $A/pinned
 		ppo-move $! 0 1 >/dev/null
 		echo 1 >/proc/sys/vm/compact_memory
-		wait
-		sleep 1
+		kill $!
+		wait $!
+		usleep 300000
 	done 2>/dev/null
 }
 
