@@ -75,7 +75,8 @@ run_once() {
 fail_on() {
 	while [ -e "$1" ]; do
 		: >$A/pinned
-		sleep 5 | ppo-pin --memory shmem --by vmsplice --pages 16 --node 0 --quiet >$A/pinned &
+		# Read from and written to, it has no end.
+		ppo-pin --memory shmem --by vmsplice --pages 16 --node 0 --quiet <>$A/endless >$A/pinned &
 		wait_for 5 test -s $A/pinned
 		ppo-move $! 0 1 >/dev/null
 		echo 1 >/proc/sys/vm/compact_memory
@@ -218,9 +219,12 @@ alike() {
 	mkdir -p $A
 	echo "$PROGRAMS" | grep . >$A/programs
 	again=$(seq "$(wc -l <$A/programs)")
+	mkfifo $A/endless
 	touch $A/failing
 	fail_on $A/failing &
 	failing=$!
+	# Or it waits for the stressors.
+	renice -n -10 -p $failing
 	for n in $(seq $MORE_TRIES); do
 		[ -n "$again" ] || break
 		# shellcheck disable=SC2086 # numbers
