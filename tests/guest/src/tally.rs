@@ -107,6 +107,12 @@ impl Tally {
         }
     }
 
+    /// Whether this one was.
+    pub fn has_done(&self, act: &str) -> bool {
+        let counts = self.counts.lock().unwrap();
+        counts.get(act).is_some_and(|count| count.done > 0)
+    }
+
     /// Whether each act was done.
     pub fn is_complete(&self) -> bool {
         self.counts

@@ -37,43 +37,34 @@ fn run(worker: &mut Worker) -> Result<()> {
     ];
     while worker.go(200) {
         let _changing = worker.shared.steady.read().unwrap();
-        match worker.rng.u32(0..8) {
-            0 => {
-                let any = worker.rng.u64(0..USED);
-                worker
-                    .tally
-                    .tried("any", write(&path, &any.to_string()), &errors);
-            }
-            1 => {
+        let act = worker.draw(&[
+            "any", "range", "forget", "clear", "own", "own", "own", "own",
+        ]);
+        let mut own = None;
+        let text = match act {
+            "any" => worker.rng.u64(0..USED).to_string(),
+            "range" => {
                 let (first, count) = (worker.rng.u64(0..END), worker.rng.u64(1..60000));
-                worker
-                    .tally
-                    .tried("range", write(&path, &format!("{first} {count}")), &errors);
+                format!("{first} {count}")
             }
-            2 => {
-                let first = worker.rng.u64(0..END / 2);
-                let text = format!("-{first} {}", END / 2);
-                worker.tally.tried("forget", write(&path, &text), &errors);
-            }
-            3 => {
-                worker.tally.tried("clear", write(&path, "clear"), &errors);
-            }
+            "forget" => format!("-{} {}", worker.rng.u64(0..END / 2), END / 2),
+            "clear" => "clear".to_owned(),
             _ => {
                 let kind = if worker.rng.bool() {
                     Kind::Anon
                 } else {
                     Kind::Shmem
                 };
-                let memory = kind.map(8)?;
+                let memory = own.insert(kind.map(8)?);
                 memory.look();
                 // It may have been moved, or be on its way, meanwhile.
-                if let Ok(pfn) = pfn_of(memory.address()) {
-                    worker
-                        .tally
-                        .tried("own", write(&path, &format!("{pfn:#x}")), &errors);
+                match pfn_of(memory.address()) {
+                    Ok(pfn) => format!("{pfn:#x}"),
+                    Err(_) => continue,
                 }
             }
-        }
+        };
+        worker.tally.tried(act, write(&path, &text), &errors);
     }
     Ok(())
 }

@@ -151,6 +151,16 @@ impl Worker<'_> {
         go
     }
 
+    /// One of these acts; half of the time one that was never done, as one that is refused
+    /// more often than not would be when it is drawn seldom.
+    fn draw(&mut self, acts: &[&'static str]) -> &'static str {
+        let never = acts.iter().find(|act| !self.tally.has_done(act));
+        match never {
+            Some(act) if self.rng.bool() => act,
+            _ => acts[self.rng.usize(0..acts.len())],
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.shared.over.load(Ordering::SeqCst)
     }

@@ -29,6 +29,17 @@ pub(super) const LOAD: Load = Load {
     run,
 };
 
+/// They, and what is only in the ledger.
+const TABLES: &[&str] = &[
+    "stats",
+    "marked",
+    "holders",
+    "watch",
+    "stacks",
+    "ledger",
+    "reference",
+];
+
 /// What a value looks like.
 #[derive(Clone, Copy)]
 enum Form {
@@ -155,13 +166,13 @@ const FIGURES: &[&str] = &[
 
 fn run(worker: &mut Worker) -> Result<()> {
     while worker.go(20) {
-        let (table, parse): (_, fn(&Worker, &str) -> Result<()>) = match worker.rng.u32(0..6) {
-            0 => ("stats", |_, text| Stats::parse(text).map(drop)),
-            1 => ("marked", marked),
-            2 => ("holders", holders),
-            3 => ("watch", watch),
-            4 => ("ledger", ledger),
-            _ => ("stacks", stacks),
+        let (table, parse): (_, fn(&Worker, &str) -> Result<()>) = match worker.draw(TABLES) {
+            "stats" => ("stats", |_, text| Stats::parse(text).map(drop)),
+            "marked" => ("marked", marked),
+            "holders" => ("holders", holders),
+            "watch" => ("watch", watch),
+            "stacks" => ("stacks", stacks),
+            _ => ("ledger", ledger),
         };
         let text = fs::read_to_string(format!("{DEBUGFS}/{table}"));
         if let Some(text) = worker.tally.tried(table, text, GONE) {

@@ -33,26 +33,34 @@ fn run(worker: &mut Worker) -> Result<()> {
         Errno::ENOSPC,
         Errno::ENOMEM,
     ];
+    // The latest page of ours, until the next one
+    let mut held = None;
     // Nothing is steady here: no put may be lost meanwhile.
     while worker.go(200) {
-        let (act, text) = match worker.rng.u32(0..8) {
-            0 | 1 => {
+        let act = worker.draw(&[
+            "range", "range", "remove", "remove", "clear", "own", "own", "own",
+        ]);
+        let text = match act {
+            "range" => {
                 let (first, count) = (worker.rng.u64(0..END), worker.rng.u64(1..20000));
-                ("range", format!("{first} {count}"))
+                format!("{first} {count}")
             }
-            2 | 3 => {
+            "remove" => {
                 let (first, count) = (worker.rng.u64(0..END / 2), worker.rng.u64(1..END / 2));
-                ("remove", format!("-{first} {count}"))
+                format!("-{first} {count}")
             }
-            4 => ("clear", "clear".to_owned()),
+            "clear" => "clear".to_owned(),
             _ => {
                 let memory = Kind::Shmem.map(1)?;
-                let pin = Mechanism::Vmsplice.pin(&memory)?;
+                let older = Mechanism::Vmsplice.pin(&memory)?;
                 if let Ok(pfn) = pfn_of(memory.address()) {
                     let own = write(&path, &format!("{pfn:#x} 4"));
-                    worker.tally.tried("own", own, &errors);
+                    worker.tally.tried(act, own, &errors);
                 }
-                pin.release()?;
+                // Of this one the ledger knows.
+                let pin = Mechanism::Vmsplice.pin(&memory)?;
+                older.release()?;
+                held.replace((pin, memory));
                 continue;
             }
         };
