@@ -3,6 +3,7 @@
 #
 # A breakpoint that is in memory is the kernel's fault, and nothing is tried again.
 # fails: ^vm: [^(]*: kernel log: .*Oops: int3
+# never: once again
 echo 1..1
 cat >/dev/kmsg <<END
 Oops: int3: 0000 [#1] SMP
