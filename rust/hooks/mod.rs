@@ -530,16 +530,17 @@ fn expire(max_age: u64) {
 
 /// Folios may be too old by now. May sleep.
 pub(crate) fn max_age_changed() {
-    if params::max_age().is_some() {
-        look_again();
+    // Not when it is given at load: nobody would stop the work if loading failed.
+    if params::max_age().is_some() && reading_all(|hooked| hooked.is_on) {
+        sys::deferred::kick();
     }
 }
 
-/// Has [`deferred`] look at the parameters. May sleep.
-pub(crate) fn look_again() {
-    // Not when they are given at load: nobody would stop the work if loading failed.
-    if reading_all(|hooked| hooked.is_on) {
-        sys::deferred::kick();
+/// Attaches the hooks of puts before it returns, if they are to be from now on. May sleep.
+pub(crate) fn arming_changed() {
+    // Not at load, either.
+    if let Some(ms) = ATTACHED.lock().arm() {
+        sys::deferred::later(ms);
     }
 }
 

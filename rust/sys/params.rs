@@ -218,7 +218,7 @@ fn set_arming(text: &[u8]) -> Result {
         second("arming", ["always", "on_demand"], text)?,
         Ordering::Relaxed,
     );
-    crate::hooks::look_again();
+    crate::hooks::arming_changed();
     Ok(())
 }
 

@@ -35,7 +35,7 @@ at_once() {
 	printf '%s\n' "$@" >&9
 }
 
-plan 20
+plan 22
 load arming=on_demand || give_up "the module does not load"
 arm
 check "enabled, and nothing marked: attached" attached 1
@@ -72,8 +72,13 @@ unhold
 check "a page that is freed before that counts, too" test "$(stat lost_unarmed_puts)" -eq 2
 check "and its story is over" fails is_marked "$PFNS"
 
-echo always >"$P/arming"
-check "always: they are watched at once" wait_for 2 armed 1
+hold --memory shmem --by vmsplice --urgent
+at_once "set arming always" "madvise soft_offline" release
+check "always: a holder lets go, and no work item can run" \
+	wait_for 20 grep -q '^released' /tmp/holder.out
+check "its put is recorded" let_go ppo-pin "$PFNS" 1 "$PIPE" pipe_release
+check "it does not count as lost" test "$(stat lost_unarmed_puts)" -eq 2
+unhold
 echo on_demand >"$P/arming"
 check "on demand again: no longer some seconds later" wait_for 15 armed 0
 disarm

@@ -6,7 +6,8 @@
 //! references are held, and does what the lines of its input say:
 //!
 //! - `release`: gives the references back and prints `released`
-//! - anything else of [`acts`](ppo_guest::acts): prints `ok`, or `failed: ` and why
+//! - `set NAME VALUE`: sets a parameter of the module, and prints `ok`, or `failed: ` and why
+//! - anything else of [`acts`](ppo_guest::acts): does that, and prints the same
 //! - the end: unmaps the memory and ends
 
 use std::fmt::Write;
@@ -18,9 +19,11 @@ use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use nix::errno::Errno;
 use ppo_guest::acts::act;
-use ppo_guest::memory::Kind;
+use ppo_guest::files::set;
+use ppo_guest::memory::{Kind, Mapping};
 use ppo_guest::numa::allocate_on;
 use ppo_guest::pins::Mechanism;
+use ppo_guest::subject::parameter;
 
 /// Pin pages, in CMA if the kernel has a CMA area, until told to release them
 #[derive(Parser)]
@@ -102,11 +105,18 @@ fn run(args: &Args) -> Result<()> {
                 pin.take().context("released before")?.release()?;
                 println!("released");
             }
-            line => match act(line, &memory) {
+            line => match set_or_act(line, &memory) {
                 Ok(()) => println!("ok"),
                 Err(error) => println!("failed: {error:#}"),
             },
         }
     }
     Ok(())
+}
+
+fn set_or_act(line: &str, memory: &Mapping) -> Result<()> {
+    match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["set", name, value] => set(&parameter(name), value),
+        _ => act(line, memory),
+    }
 }
