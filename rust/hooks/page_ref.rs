@@ -10,8 +10,8 @@
 //!
 //! While none is watched, the probes of puts are those of [`Marks`]. Watching attaches those of
 //! [`Watched`] to all of them, which do the work of both from then on: who takes over says so in
-//! [`Mode::is_on_duty`] when both are attached, so that no put is lost. One that is just made then
-//! may be recorded twice.
+//! [`Mode::is_on_duty`] when both are attached, and nobody is in a tracepoint any more who calls
+//! only the others, so that no put is lost. One that is just made then may be recorded twice.
 
 use super::stats::{self, Loss};
 use super::{again, end_of, kick_if_needed, putback, record, DEPOT, LEDGER, MARKS};
@@ -124,13 +124,15 @@ pub(super) fn watch() -> Result<Changes> {
             probe(TRACEPOINTS[5], page_ref_unfreeze as *mut c_void)?,
         ],
     };
+    sys::tracepoint::synchronize();
     IS_WATCHED.store(true, Ordering::Relaxed);
     Ok(changes)
 }
 
 /// Leaves the puts of marked folios to the probes of [`attach`] again, which are attached if they
-/// are wanted. Context: any.
+/// are wanted. May sleep.
 pub(super) fn unwatch() {
+    sys::tracepoint::synchronize();
     IS_WATCHED.store(false, Ordering::Relaxed);
 }
 
