@@ -46,8 +46,9 @@ echo 256 >$T/buffer_size_kb
 # shellcheck disable=SC2086 # a seed, or nothing
 ppo-torture --seconds "$SECONDS_" ${SEED:+--seed $SEED} "$@" >/tmp/torture 2>&1
 status=$?
-diag </tmp/torture
 check "the torture ends in success" test $status -eq 0
+# Below that, where it is found at the end of all tests, too.
+diag </tmp/torture
 check_grep "and says so" '^torture: SUCCESS ' /tmp/torture
 check "the module is not there any more" fails test -e /sys/module/page_pin_owner
 umount_files

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::instances::remove;
+use super::tables::stats;
 use super::{DEBUGFS, EVENTS, Load, TRACEFS, Worker, set, write};
 use crate::memory::Kind;
 use crate::numa::{Whose, move_pages};
@@ -116,16 +117,38 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
     if !recorded(&text) {
         // What comes later tells whether it was lost, or was not made yet, or by another task.
         thread::sleep(Duration::from_secs(5));
-        let (later, marked) = (trace()?, fs::read_to_string(format!("{DEBUGFS}/marked"))?);
-        let of_it = |line: &&str| line.starts_with(&format!("pfn={pfn:#x} "));
         bail!(
-            "no put of page {pfn:#x} by {us}:\n{text}\n5 s later:\n{}\n{:?}",
-            later.get(text.len()..).unwrap_or(&later),
-            marked.lines().find(of_it)
+            "no put of page {pfn:#x} by {us}: {}",
+            evidence(&text, &trace()?, pfn)?
         );
     }
     worker.tally.did("put", 1);
     Ok(())
+}
+
+/// What there is to tell where a put of that page has gone, in few lines.
+fn evidence(then: &str, now: &str, pfn: u64) -> Result<String> {
+    let events = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::trim).collect::<Vec<_>>().join("\n")
+    };
+    let stats = stats()?;
+    let told = stats.0.iter().filter(|(name, value)| {
+        matches!(name.as_str(), "armed" | "watched_pages")
+            || name.starts_with("lost_") && **value > 0
+    });
+    let told: Vec<_> = told
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let marked = fs::read_to_string(format!("{DEBUGFS}/marked"))?;
+    let of_it = |line: &&str| line.starts_with(&format!("pfn={pfn:#x} "));
+    Ok(format!(
+        "{}\n{:?}\n{}\n5 s later: {}",
+        told.join(" "),
+        marked.lines().find(of_it),
+        events(then),
+        events(now.get(then.len()..).unwrap_or(now)),
+    ))
 }
 
 /// Whether one line has all of these.
