@@ -9,6 +9,7 @@
 
 use std::fs::{self, File};
 use std::io::Error;
+use std::process;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -79,7 +80,8 @@ fn main() -> Result<()> {
     punch_hole(file, 0, pages)?;
 
     println!(
-        "moved={} failed={} busy={} gone={} pss_shmem_kib={}",
+        "pid={} moved={} failed={} busy={} gone={} pss_shmem_kib={}",
+        process::id(),
         moves.moved,
         moves.failed,
         moves.busy,
