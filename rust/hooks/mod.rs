@@ -259,6 +259,13 @@ impl Attached {
         (!MARKS.is_empty()).then_some(0)
     }
 
+    /// As [`Attached::arm`], which [`deferred`] goes on with. May sleep.
+    fn arm_and_look_again(&mut self) {
+        if let Some(ms) = self.arm() {
+            sys::deferred::later(ms);
+        }
+    }
+
     /// Attaches the hooks of puts. False if that fails, which is said in the log, once. May sleep.
     fn attach_puts(&mut self) -> bool {
         let Some(hooks) = self.hooks.as_mut() else {
@@ -289,9 +296,6 @@ impl Attached {
         let wants = self.hooks.is_some() && (!params::on_demand() || !MARKS.is_empty());
         let is_armed = wants && self.attach_puts();
         ARMED.store(is_armed, Ordering::Relaxed);
-        if wants && !is_armed {
-            sys::deferred::later(ARM_AGAIN_MS);
-        }
     }
 
     /// Forgets all marks and gives their memory back, when no hook is attached any more. Not
@@ -539,20 +543,18 @@ pub(crate) fn max_age_changed() {
 /// Attaches the hooks of puts before it returns, if they are to be from now on. May sleep.
 pub(crate) fn arming_changed() {
     // Not at load, either.
-    if let Some(ms) = ATTACHED.lock().arm() {
-        sys::deferred::later(ms);
-    }
+    ATTACHED.lock().arm_and_look_again();
 }
 
 /// With `arming=on_demand`: a folio is marked and puts are not watched, or they are and none is.
 /// Context: any.
 fn wants_arming() -> bool {
-    if !params::on_demand() || page_ref::is_watched() {
+    if !params::on_demand() {
         return false;
     }
     // Either who disarms sees the mark that was made before, or we see that it has.
     fence(Ordering::SeqCst);
-    ARMED.load(Ordering::Relaxed) == MARKS.is_empty()
+    !page_ref::is_watched() && ARMED.load(Ordering::Relaxed) == MARKS.is_empty()
 }
 
 /// Asks for [`deferred`] if there is something for it to do. Context: any.
