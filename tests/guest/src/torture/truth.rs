@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::gettid;
 
 use super::instances::remove;
 use super::tables::stats;
@@ -78,17 +79,15 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
     // What was reported before would not be told again, if it is marked already. It may not be.
     let _ = write(format!("{DEBUGFS}/mark"), &format!("-{pfn}"));
     let trace = || fs::read_to_string(format!("{instance}/trace")).context("trace");
-    // The thread's name and number
-    let us = format!("truth-{}", nix::unistd::gettid());
     let report = format!("report_page_pinners: pfn={pfn:#x} ");
     let mut tries = 0;
-    // The story that is not over. Another task may have tried to move the page just before us,
-    // and failed.
-    let begin = loop {
+    // The story that is not over has one. Another task may have tried to move the page just
+    // before us, and failed.
+    loop {
         let text = trace()?;
         let begin = text.rfind("page_pin_owner_free: ").unwrap_or(0);
-        if has(&text[begin..], &[&report]) {
-            break begin;
+        if text[begin..].contains(&report) {
+            break;
         }
         ensure!(tries < TRIES, "no report of page {pfn:#x}:\n{text}");
         tries += 1;
@@ -101,37 +100,49 @@ fn one(worker: &mut Worker, instance: &str) -> Result<()> {
             ensure!(now == pfn, "a pinned page has moved");
         }
         thread::sleep(Duration::from_millis(1));
-    };
+    }
     worker.tally.did("reported", 1);
     // Of a pipe that another process has open, too, the put would be that one's, and later.
     let starting = worker.shared.starting.write().unwrap();
+    let before = trace()?;
     pin.release()?;
     drop(starting);
-    // It may have been moved since, and the story be over.
-    let put = format!("page_pin_owner_put: pfn={pfn:#x} ");
-    let text = trace()?;
-    let recorded = |text: &str| {
-        text.get(begin..)
-            .is_some_and(|story| has(story, &[&us, &put, " refs=1 "]))
-    };
-    if !recorded(&text) {
+    let after = trace()?;
+    if our_puts(&after, pfn) != our_puts(&before, pfn) + 1 {
         // What comes later tells whether it was lost, or was not made yet, or by another task.
         thread::sleep(Duration::from_secs(5));
-        bail!(
-            "no put of page {pfn:#x} by {us}: {}",
-            evidence(&text, &trace()?, pfn)?
-        );
+        let evidence = evidence(&after, &trace()?, pfn)?;
+        bail!("not one put of page {pfn:#x} by {}: {evidence}", gettid());
     }
     worker.tally.did("put", 1);
     Ok(())
 }
 
+/// How often this thread has put one reference to that page. By its number, as the trace does
+/// not keep all names.
+fn our_puts(trace: &str, pfn: u64) -> usize {
+    let (us, put) = (
+        format!("-{} ", gettid()),
+        format!("page_pin_owner_put: pfn={pfn:#x} "),
+    );
+    let is_one = |line: &&str| {
+        [&us, &put, " refs=1 "]
+            .iter()
+            .all(|part| line.contains(*part))
+    };
+    trace.lines().filter(is_one).count()
+}
+
 /// What there is to tell where a put of that page has gone, in few lines.
 fn evidence(then: &str, now: &str, pfn: u64) -> Result<String> {
     let events = |text: &str| {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines.map(str::trim).collect::<Vec<_>>().join("\n")
+        let lines = text
+            .lines()
+            .filter(|line| line.contains(": pfn="))
+            .map(str::trim);
+        lines.map(str::to_owned).collect::<Vec<_>>()
     };
+    let (then, now) = (events(then), events(now));
     let stats = stats()?;
     let told = stats.0.iter().filter(|(name, value)| {
         matches!(name.as_str(), "armed" | "watched_pages")
@@ -146,13 +157,7 @@ fn evidence(then: &str, now: &str, pfn: u64) -> Result<String> {
         "{}\n{:?}\n{}\n5 s later: {}",
         told.join(" "),
         marked.lines().find(of_it),
-        events(then),
-        events(now.get(then.len()..).unwrap_or(now)),
+        then.join("\n"),
+        now.get(then.len()..).unwrap_or(&now).join("\n"),
     ))
-}
-
-/// Whether one line has all of these.
-fn has(text: &str, words: &[&str]) -> bool {
-    text.lines()
-        .any(|line| words.iter().all(|word| line.contains(word)))
 }
