@@ -25,8 +25,9 @@
 //! Lock order: event_mutex, then [`ATTACHED`], then the locks of tracepoints and ftrace.
 //!
 //! With `arming=on_demand` the hooks of puts, which are called for every page, are attached by
-//! [`deferred`] soon after the first folio is marked, and detached some seconds after the last one
-//! is not any more. What holders let go of before that is lost, and counted where it can be known.
+//! [`deferred`] soon after the first folio is marked, at once if by hand, and detached some seconds
+//! after the last one is not any more. What holders let go of before that is lost, and counted
+//! where it can be known.
 //!
 //! # Lifetimes
 //!
@@ -425,20 +426,23 @@ pub(crate) fn reading_all<R>(reader: impl FnOnce(Hooked) -> R) -> R {
     })
 }
 
-/// Runs `reader` as [`reading`] does, while hooks are attached and so marks can be made. May sleep.
+/// Runs `marker` while hooks are attached and so marks can be made. Puts of what it has marked are
+/// watched from then on, with `arming=on_demand`, too. May sleep.
 ///
 /// # Errors
 ///
 /// EBUSY if none is, EIO after a bug of our own.
 fn marking<R>(marker: impl FnOnce() -> Result<R>) -> Result<R> {
-    let attached = ATTACHED.lock();
+    let mut attached = ATTACHED.lock();
     if broken().is_some() {
         return Err(EIO);
     }
     if attached.hooks.is_none() {
         return Err(EBUSY);
     }
-    marker()
+    let done = marker();
+    attached.arm_and_look_again();
+    done
 }
 
 /// What the hot paths left to do: makes stack pools, takes out empty blocks of marks, fills the

@@ -35,7 +35,7 @@ at_once() {
 	printf '%s\n' "$@" >&9
 }
 
-plan 22
+plan 25
 load arming=on_demand || give_up "the module does not load"
 arm
 check "enabled, and nothing marked: attached" attached 1
@@ -73,11 +73,19 @@ check "a page that is freed before that counts, too" test "$(stat lost_unarmed_p
 check "and its story is over" fails is_marked "$PFNS"
 
 hold --memory shmem --by vmsplice --urgent
-at_once "set arming always" "madvise soft_offline" release
-check "always: a holder lets go, and no work item can run" \
+at_once "write $D/mark $PFNS" release
+check "a page is marked by hand, and no work item can run" \
 	wait_for 20 grep -q '^released' /tmp/holder.out
 check "its put is recorded" let_go ppo-pin "$PFNS" 1 "$PIPE" pipe_release
-check "it does not count as lost" test "$(stat lost_unarmed_puts)" -eq 2
+unhold
+check "they are not watched some seconds later" wait_for 15 armed 0
+
+hold --memory shmem --by vmsplice --urgent
+at_once "write $P/arming always" "madvise soft_offline" release
+check "always: a page fails to move at once, and no work item can run" \
+	wait_for 20 grep -q '^released' /tmp/holder.out
+check "its put is recorded" let_go ppo-pin "$PFNS" 1 "$PIPE" pipe_release
+check "neither counts as lost" test "$(stat lost_unarmed_puts)" -eq 2
 unhold
 echo on_demand >"$P/arming"
 check "on demand again: no longer some seconds later" wait_for 15 armed 0

@@ -6,7 +6,7 @@
 //! references are held, and does what the lines of its input say:
 //!
 //! - `release`: gives the references back and prints `released`
-//! - `set NAME VALUE`: sets a parameter of the module, and prints `ok`, or `failed: ` and why
+//! - `write FILE TEXT`: writes a word to a file, and prints `ok`, or `failed: ` and why
 //! - anything else of [`acts`](ppo_guest::acts): does that, and prints the same
 //! - the end: unmaps the memory and ends
 
@@ -23,7 +23,6 @@ use ppo_guest::files::set;
 use ppo_guest::memory::{Kind, Mapping};
 use ppo_guest::numa::allocate_on;
 use ppo_guest::pins::Mechanism;
-use ppo_guest::subject::parameter;
 
 /// Pin pages, in CMA if the kernel has a CMA area, until told to release them
 #[derive(Parser)]
@@ -105,7 +104,7 @@ fn run(args: &Args) -> Result<()> {
                 pin.take().context("released before")?.release()?;
                 println!("released");
             }
-            line => match set_or_act(line, &memory) {
+            line => match write_or_act(line, &memory) {
                 Ok(()) => println!("ok"),
                 Err(error) => println!("failed: {error:#}"),
             },
@@ -114,9 +113,9 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn set_or_act(line: &str, memory: &Mapping) -> Result<()> {
+fn write_or_act(line: &str, memory: &Mapping) -> Result<()> {
     match line.split_whitespace().collect::<Vec<_>>()[..] {
-        ["set", name, value] => set(&parameter(name), value),
+        ["write", file, text] => set(file, text),
         _ => act(line, memory),
     }
 }
