@@ -53,19 +53,29 @@ fn switches(worker: &mut Worker) -> Result<()> {
             continue;
         }
         let event = EVENTS[worker.rng.usize(0..EVENTS.len())];
-        let _ = match worker.rng.u32(0..8) {
-            0 => worker.tally.tried("all_off", write(&all, "0"), errors),
-            1 => worker.tally.tried("all_on", write(&all, "1"), errors),
-            2..5 => worker
+        let act = worker.draw(&[
+            "all_off",
+            "all_on",
+            "on",
+            "on",
+            "on",
+            "off",
+            "off",
+            "stacktrace",
+        ]);
+        let _ = match act {
+            "all_off" => worker.tally.tried(act, write(&all, "0"), errors),
+            "all_on" => worker.tally.tried(act, write(&all, "1"), errors),
+            "on" => worker
                 .tally
-                .tried("on", write(event_file(event, "enable"), "1"), GONE),
-            5 | 6 => worker
+                .tried(act, write(event_file(event, "enable"), "1"), GONE),
+            "off" => worker
                 .tally
-                .tried("off", write(event_file(event, "enable"), "0"), GONE),
+                .tried(act, write(event_file(event, "enable"), "0"), GONE),
             _ => {
                 let on = worker.rng.u32(0..2).to_string();
                 let done = write(format!("{TRACEFS}/options/stacktrace"), &on);
-                worker.tally.tried("stacktrace", done, &[])
+                worker.tally.tried(act, done, &[])
             }
         };
     }

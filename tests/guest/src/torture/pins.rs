@@ -25,7 +25,7 @@ pub(super) const LOAD: Load = Load {
     run,
 };
 
-const WAYS: &[(&str, Mechanism, &[Kind])] = &[
+const WAYS: [(&str, Mechanism, &[Kind]); 7] = [
     (
         "vmsplice",
         Mechanism::Vmsplice,
@@ -45,7 +45,8 @@ fn run(worker: &mut Worker) -> Result<()> {
         if held.len() > 4 {
             release(&mut held)?;
         }
-        let (act, mechanism, kinds) = WAYS[worker.rng.usize(0..WAYS.len())];
+        let act = worker.draw(&WAYS.map(|(act, ..)| act));
+        let (_, mechanism, kinds) = WAYS.iter().find(|way| way.0 == act).context(act)?;
         // gup_test has one pin at a time.
         while act == "gup_test" && held.iter().any(|(name, ..)| *name == act) {
             release(&mut held)?;
