@@ -553,12 +553,12 @@ pub(crate) fn arming_changed() {
 /// With `arming=on_demand`: a folio is marked and puts are not watched, or they are and none is.
 /// Context: any.
 fn wants_arming() -> bool {
-    if !params::on_demand() {
+    if !params::on_demand() || page_ref::is_watched() {
         return false;
     }
     // Either who disarms sees the mark that was made before, or we see that it has.
     fence(Ordering::SeqCst);
-    !page_ref::is_watched() && ARMED.load(Ordering::Relaxed) == MARKS.is_empty()
+    ARMED.load(Ordering::Relaxed) == MARKS.is_empty()
 }
 
 /// Asks for [`deferred`] if there is something for it to do. Context: any.

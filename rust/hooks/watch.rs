@@ -13,7 +13,6 @@ use crate::store::ranges::{Ranges, MAX_RANGES};
 use crate::sys::{self, array::Array, folio, memory::Sleeping, params};
 use core::ops::Range;
 use core::ptr::NonNull;
-use core::sync::atomic::{fence, Ordering};
 use kernel::error::{
     code::{EINTR, EINVAL, EIO, ENOMEM, ENOSPC, ERANGE},
     Result,
@@ -105,11 +104,10 @@ impl Attached {
             // Puts of marked folios are to be seen all the time.
             self.take_over_puts();
             self.watch.detach();
-            // Who has marked a folio in between did not ask for it.
-            fence(Ordering::SeqCst);
-            self.arm_and_look_again();
         }
         sys::tracepoint::synchronize();
+        // Who has marked a folio since, in a hook that is over, did not ask for its puts.
+        self.arm_and_look_again();
         // SAFETY: The hooks are detached and nobody is in them; readers take ATTACHED, which is
         // held.
         unsafe { LEDGER.drain(&Sleeping) };
