@@ -50,10 +50,10 @@ one_case() {
 	echo >"$T/trace"
 	release
 	# process_vm_readv is a thread of its own in ppo-pin.
-	event page_pin_owner_put "$pfn" | grep -E "ppo-(pin|gup)-.* refs=$refs " >/tmp/puts
+	event page_pin_owner_put "$pfn" | grep -E "$(by 'ppo-(pin|gup)').* refs=$refs " >/tmp/puts
 	check_grep "$name: the put is recorded" "reason=contig_range stage=$stage refs=$refs" /tmp/puts
 	check "$name: its stack names the function" \
-		stack_has "ppo-(pin|gup)-.*page_pin_owner_put: pfn=$pfn .* refs=$refs " "$function"
+		stack_has "$(by 'ppo-(pin|gup)').*page_pin_owner_put: pfn=$pfn .* refs=$refs " "$function"
 	check "$name: its handle too" handle_has "$(field stack </tmp/puts | head -n 1)" "$function"
 
 	unhold

@@ -65,7 +65,7 @@ one_case() {
 	echo >"$T/trace"
 	release
 	check "$name: puts of $refs are recorded, $((more / refs)) of them" \
-		test "$(event page_pin_owner_put "$head" | grep -cE "^ *ppo-(pin|gup)-.* refs=$refs ")" \
+		test "$(event page_pin_owner_put "$head" | grep -cE "$(by 'ppo-(pin|gup)').* refs=$refs ")" \
 		-eq $((more / refs))
 	check "$name: by $function" let_go 'ppo-(pin|gup)' "$head" "$refs" "$function" "$caller"
 	succeeds_now "$name: $path" "path_$path"

@@ -33,7 +33,7 @@ one_case() {
 	check "$name: one mark" test "$(stat marks)" -eq 1
 	release
 	check "$name: one put is recorded" \
-		test "$(event page_pin_owner_put "$head" | grep -c '^ *ppo-pin-.* refs=1 ')" -eq 1
+		test "$(event page_pin_owner_put "$head" | grep -cE "$(by ppo-pin).* refs=1 ")" -eq 1
 	check "$name: by $function" let_go ppo-pin "$head" 1 "$function" do_syscall_64
 	unhold
 	check_grep "$name: back in its pool its story ends" \

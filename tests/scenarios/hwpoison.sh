@@ -97,7 +97,7 @@ err() {
 
 # given_back REASON STAGE: references that ppo-pin's pipe gave back
 given_back() {
-	awk -v pattern="^ *ppo-pin-.* page_pin_owner_put: pfn=$PFN .* reason=$1 stage=$2 " '
+	awk -v pattern="$(by ppo-pin).* page_pin_owner_put: pfn=$PFN .* reason=$1 stage=$2 " '
 		/^ => / { if ($2 == "page_cache_pipe_buf_release") { n += refs; refs = 0 } next }
 		/<stack trace>/ { next }
 		{ refs = 0 }

@@ -51,7 +51,7 @@ check_grep "hugetlb: it is reported with its order" \
 	"report_page_pinners: pfn=$head .* reason=contig_range .* order=9 stack=[1-9]" "$T/trace"
 release
 check "hugetlb: 512 puts are recorded" \
-	test "$(grep -c "ppo-pin-.*page_pin_owner_put: pfn=$head .* refs=1 " "$T/trace")" -eq 512
+	test "$(grep -cE "$(by ppo-pin).*page_pin_owner_put: pfn=$head .* refs=1 " "$T/trace")" -eq 512
 unhold
 check_grep "hugetlb: its last put is recorded" "page_pin_owner_put: pfn=$head .* last=1 " "$T/trace"
 check_grep "hugetlb: back in its pool its story ends" \

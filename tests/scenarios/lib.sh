@@ -18,6 +18,7 @@ PATIENCE=1
 [ ! -e /sys/kernel/debug/kmemleak ] && [ ! -e /sys/kernel/debug/kcsan ] || PATIENCE=8
 
 planned=0 done=0 failed=0
+THREADS=none
 
 # plan N: how many results will follow
 plan() {
@@ -77,6 +78,14 @@ fails() {
 	! "$@"
 }
 
+# no_fair_server: on a processor that was starved for a second it has others run all the same,
+# and counts as a task: when the processor goes offline then the kernel warns of that
+no_fair_server() {
+	for runtime in /sys/kernel/debug/sched/fair_server/*/runtime; do
+		[ ! -e "$runtime" ] || echo 0 >"$runtime"
+	done
+}
+
 # finish: end the scenario with the status its results deserve
 finish() {
 	[ "$done" -eq "$planned" ] || echo "# $done results, $planned planned"
@@ -100,6 +109,11 @@ wait_for() {
 		[ "$tries" -gt 0 ] || return 1
 		usleep 100000
 	done
+}
+
+# uptime_ms: since the guest was booted
+uptime_ms() {
+	sed 's/\.\([0-9]*\) .*/\10/' /proc/uptime
 }
 
 # load [PARAMETER=VALUE...]: load the module
@@ -163,8 +177,8 @@ pages_in_all() {
 		END { print end }' /proc/zoneinfo
 }
 
-# mount_files loop|nbd: mount an empty ext4 file system of 64 MiB for "hold --memory
-# file". That on nbd has a server of ours, for "--by writeback"
+# mount_files loop|nbd [SECONDS]: mount an empty ext4 file system of 64 MiB for "hold --memory
+# file". That on nbd has a server of ours, for "--by writeback", which lets go after SECONDS (60)
 mount_files() {
 	# Extended only now: in the image of the root there is no hole.
 	cp /files.img /tmp/files.img && truncate -s 64M /tmp/files.img
@@ -174,7 +188,7 @@ mount_files() {
 		losetup "$DISK" /tmp/files.img
 		;;
 	nbd)
-		ppo-nbd --limit $((60 * PATIENCE)) /tmp/files.img >/tmp/disk 2>&1 &
+		ppo-nbd --limit $((${2:-60} * PATIENCE)) /tmp/files.img >/tmp/disk 2>&1 &
 		SERVER=$!
 		wait_for 20 test -s /tmp/disk
 		DISK=$(cat /tmp/disk)
@@ -197,7 +211,8 @@ umount_files() {
 	rm -f /tmp/files.img /tmp/disk
 }
 
-# hold ARGUMENT...: start ppo-pin; once it holds its pages PFNS names them
+# hold ARGUMENT...: start ppo-pin; once it holds its pages PFNS names them, and THREADS its
+# threads, as alternatives
 hold() {
 	rm -f /tmp/holder.in /tmp/holder.out
 	mkfifo /tmp/holder.in
@@ -205,12 +220,14 @@ hold() {
 	HOLDER=$!
 	# Opening waits for the other end: both ends are connected from here on.
 	exec 9>/tmp/holder.in
-	wait_for 20 test -s /tmp/holder.out
+	# The whole line, which may be a long one
+	wait_for 20 more_than 0
 	grep -q '^pinned' /tmp/holder.out || give_up "$(cat /tmp/holder.out)"
 	# Line by line: sed takes its time over one of a million words.
 	PFNS=$(tr ' ' '\n' </tmp/holder.out | sed -n 's/^pfn=//p')
 	# shellcheck disable=SC2086,SC2116 # with one space between them
 	PFNS=$(echo $PFNS)
+	THREADS=$(cd "/proc/$HOLDER/task" && echo * | tr ' ' '|')
 }
 
 # release: have ppo-pin give back its references and keep its mapping
@@ -235,7 +252,7 @@ ask() {
 # more_than LINES: ppo-pin has said more than that
 more_than() {
 	[ "$(wc -l </tmp/holder.out)" -gt "$1" ]
-}
+} 2>/dev/null
 
 # unhold: end ppo-pin
 unhold() {
@@ -253,11 +270,20 @@ event() {
 	grep " $1: pfn=$2 " "$T/trace"
 }
 
+# by TASK: how the line of an event begins that a task of this name raised, a pattern. The
+# trace does not keep all names; the threads that HOLDER began with are known by their numbers.
+by() {
+	case $1 in
+	ppo-*) echo "^ *(($1)[^ ]*-[0-9]+|<[.][.][.]>-($THREADS)) " ;;
+	*) echo "^ *($1)[^ ]*-[0-9]+ " ;;
+	esac
+}
+
 # put_by TASK PFN: a task of this name gave back a reference, says the trace
 put_by() {
 	event page_pin_owner_put "$2" >/tmp/puts
 	tail -n 20 /tmp/puts
-	grep -q "^ *$1-[0-9]" /tmp/puts
+	grep -qE "$(by "$1")" /tmp/puts
 }
 
 # put_by_holder PFN: HOLDER did; by its number, as the trace does not keep all names
@@ -313,7 +339,7 @@ kpageflags() {
 # let_go TASK PFN REFS FUNCTION CALLER: TASK has given back REFS references in FUNCTION,
 # called by CALLER, says the stack that the kernel printed below the event
 let_go() {
-	awk -v event="^ *($1)[^ ]*-[0-9]+ .*page_pin_owner_put: pfn=$2 .* refs=$3 " \
+	awk -v event="$(by "$1").*page_pin_owner_put: pfn=$2 .* refs=$3 " \
 		-v function_="^($4)(\\\\.[a-z0-9.]+)?\$" -v caller="^($5)(\\\\.[a-z0-9.]+)?\$" '
 		/<stack trace>/ { next }
 		!/^ => / { ours = $0 ~ event; found = 0; next }

@@ -39,6 +39,8 @@ reports() {
 
 plan 9
 load || give_up "the module does not load"
+# Each attempt is a put as well.
+echo 8192 >"$T/buffer_size_kb"
 arm
 # In the last block of all there may be memory of the kernel's: nothing of it is tried then.
 # What gives pages of it is in use, and then what the processors still had of them.
@@ -66,7 +68,7 @@ echo >"$T/trace"
 release
 check "the holder's put is recorded" put_by ppo-pin "$pfn"
 check "with the function that let go" \
-	stack_has "ppo-pin-.*page_pin_owner_put: pfn=$pfn " page_cache_pipe_buf_release
+	stack_has "$(by ppo-pin).*page_pin_owner_put: pfn=$pfn " page_cache_pipe_buf_release
 unhold
 check "then the block goes offline" sh -c "echo offline >$BLOCK/state"
 echo online_movable >"$BLOCK/state"

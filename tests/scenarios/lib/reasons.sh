@@ -41,7 +41,7 @@ reason_case() {
 	echo >"$T/trace"
 	release
 	check "$name: the put's stack names the function" \
-		stack_has "^ *ppo-pin-.*page_pin_owner_put: pfn=$pfn .* $told refs=1 " \
+		stack_has "$(by ppo-pin).*page_pin_owner_put: pfn=$pfn .* $told refs=1 " \
 		page_cache_pipe_buf_release
 	succeeds_now "$name:" "path_$path"
 	unhold_from "$path"
