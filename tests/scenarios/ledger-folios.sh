@@ -5,7 +5,7 @@
 # page of one process: who has taken references to any of the pages is told under the first
 # one, also when it failed to move or to be split. Given back, nothing is left of any page,
 # and after a split each page has an account of its own.
-# vm: --timeout 400
+# vm: --timeout 800
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -3,7 +3,7 @@
 #
 # matrix-nodes.sh [PATHS]: who holds a page that cannot leave its node or its block of
 # memory? Each way to fail, or those in PATHS, and each way to hold. See lib/matrix.sh.
-# vm: --mem 6144 --slow-node --append cma=0 --timeout 400
+# vm: --mem 6144 --slow-node --append cma=0 --timeout 900
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -6,7 +6,7 @@
 # pages fail to move all the time. With an argument, for how many seconds more it may run,
 # also those that take minutes (3000 is enough).
 # vm: --selftests --parallel --smp 3 --nodes 2 --mem 2048 --append "cma=0 movablecore=768M"
-# vm: --timeout 600
+# vm: --timeout 1200
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -4,7 +4,7 @@
 # stress-ng's stressors of memory and migration, each group of them for $1 seconds (3),
 # end in success without and with the module, while pages fail to move all the time.
 # vm: --selftests --parallel --nodes 2 --mem 1536 --append "cma=0 movablecore=512M"
-# vm: --timeout 700
+# vm: --timeout 1200
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
