@@ -49,7 +49,8 @@ a_holder_is_named() {
 plan 9
 load || give_up "the module does not load"
 echo 8192 >"$T/buffer_size_kb"
-mount_files nbd
+# Two minutes are too long for a task to wait, for the kernel.
+mount_files nbd 110
 hold --memory file --by writeback --node 1 --pages $TASKS
 echo 1 >/proc/sys/vm/drop_caches
 # One page behind the other

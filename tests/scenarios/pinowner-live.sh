@@ -9,6 +9,16 @@
 . ./lib.sh
 . ./lib/pinowner.sh
 
+# drawn TIMES: top has shown the page that often
+drawn() {
+	[ "$(grep -c "^$PFNS " /tmp/top)" -ge "$1" ]
+}
+
+# ends_well: top does, told to
+ends_well() {
+	kill -INT "$top" && wait "$top"
+}
+
 # says CODE PATTERN COMMAND...: it ends with this code, and the last line that it says matches
 says() {
 	local code=$1 pattern=$2
@@ -131,9 +141,11 @@ sed -n '1,/^$/!{/^pinowner/,$p}' /tmp/said | diag
 check "top, twice: it is that" test "$(grep -c '^pinowner top - 1 folio marked' /tmp/said)" -eq 2
 check_grep "top names who has the page" \
 	"^$PFNS +0 +contig_range +migrate +1 .* ppo-pin:$HOLDER for [0-9]+ m?s: .*vmsplice" /tmp/said
-check "where there is no terminal it prints, until it is told to end" sh -c \
-	'pinowner top >/tmp/top & sleep 3; kill -INT $! && wait $!'
-check "each second" test "$(grep -c "^$PFNS " /tmp/top)" -ge 2
+: >/tmp/top
+pinowner top >/tmp/top &
+top=$!
+check "where there is no terminal it prints, again and again" wait_for 20 drawn 3
+check "until it is told to end" ends_well
 stty -F /dev/ttyS2 -a >/tmp/before
 before=$(sent)
 check "on a serial line it draws" ends_with 0 sh -c \

@@ -38,7 +38,13 @@ record() {
 	pinowner record -o /tmp/r.ppo "$@" >/tmp/record.log 2>&1 &
 	RECORDER=$!
 	wait_for 20 test -d "$T/instances/pinowner-$RECORDER" &&
-		wait_for 20 attached 1
+		wait_for 20 grep -qx 1 "$T/instances/pinowner-$RECORDER/events/page_pin_owner/enable"
+}
+
+# is_written: the put of the page is in the recording, with its stack
+is_written() {
+	report /tmp/r.ppo 2>/dev/null
+	tells "pfn $pfn " "^let go .* ppo-pin " "^ $PIPE+" >/dev/null
 }
 
 # recorded [SIGNAL]: the recorder is told to end, and does so
@@ -148,7 +154,8 @@ hold --memory shmem --by vmsplice
 pfn=$PFNS
 cma_alloc_all
 release
-sleep 2.5
+# It is written from time to time.
+wait_for 20 is_written
 recorded KILL
 check "killed, its recording can be read" ends_with $INCOMPLETE report /tmp/r.ppo
 check "killed, it names the holder" tells "pfn $pfn " "^let go .* ppo-pin " "^ $PIPE+"

@@ -15,7 +15,7 @@ SLOW=/sys/module/ppo_slow/parameters
 # amid_a_put TEXT: the holder puts a page that is marked, and before the probes of that are
 # called TEXT is written to watch: for 3 seconds, or until that has ended
 amid_a_put() {
-	local tries=30
+	local end
 
 	hold --memory shmem --by vmsplice
 	echo "$PFNS" >"$D/mark"
@@ -24,7 +24,8 @@ amid_a_put() {
 	wait_for 20 grep -q Y $SLOW/waiting || give_up "no put of $PFNS"
 	echo "$1" >"$D/watch" &
 	writer=$!
-	while [ $((tries -= 1)) -ge 0 ] && kill -0 $writer 2>/dev/null; do
+	end=$(($(uptime_ms) + 3000))
+	while [ "$(uptime_ms)" -lt $end ] && kill -0 $writer 2>/dev/null; do
 		usleep 100000
 	done
 	grep -q Y $SLOW/waiting || give_up "it has not waited"

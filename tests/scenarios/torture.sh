@@ -7,7 +7,7 @@
 # vm_debug=-: the kernel's own compaction may be looking at a block while it goes offline,
 # and with DEBUG_VM oopses on the struct pages that are poisoned then.
 # vm: --parallel --smp 4 --nodes 2 --mem 2048 --append "cma=128M movablecore=768M vm_debug=-"
-# vm: --timeout 400
+# vm: --timeout 800
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
@@ -27,16 +27,8 @@ setup_swap() {
 	mkswap /tmp/swap-device >/dev/null
 }
 
-# no_fair_server: on a processor that was starved for a second it counts as a task, and when
-# that goes offline then the kernel warns of it, two lines before it stops it; the warning is
-# printed under a lock, of which lockdep has something to say much later.
-no_fair_server() {
-	for runtime in /sys/kernel/debug/sched/fair_server/*/runtime; do
-		[ ! -e "$runtime" ] || echo 0 >"$runtime"
-	done
-}
-
 plan 3
+# Its warning is printed under a lock, of which lockdep has something to say much later.
 no_fair_server
 ip link set lo up
 mount_files loop

@@ -32,7 +32,7 @@ pub const CONTROL: &str = "/tmp/ppo-nbd.socket";
 const BLOCK_SIZE: u64 = 4096;
 
 /// Much longer than the kernel needs to start a device.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A block device, there until dropped.
 pub struct Device {

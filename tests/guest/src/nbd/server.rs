@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use super::protocol::{Command, Request};
 
 /// Much longer than a request needs to get here.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Serves what is in a file to whoever is at the other end of a socket.
 pub struct Server {

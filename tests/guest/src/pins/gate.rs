@@ -19,7 +19,7 @@ use nix::sys::mman::MapFlags;
 use crate::memory::Mapping;
 
 /// Much longer than a thread needs to get as far as the fault, in ms.
-const PATIENCE: u16 = 5_000;
+const PATIENCE: u16 = 15_000;
 
 nix::ioctl_readwrite!(uffdio_api_ioctl, 0xaa, 0x3f, uffdio_api);
 nix::ioctl_readwrite!(uffdio_register_ioctl, 0xaa, 0x00, uffdio_register);

@@ -19,7 +19,7 @@ use crate::nbd::CONTROL;
 use crate::physical::{Flag, has_flag};
 
 /// Much longer than the device needs to reply to all requests.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection to the device's server, which holds back its replies meanwhile.
 pub struct Writeback {

@@ -171,7 +171,7 @@ impl Worker<'_> {
 }
 
 /// How many times as long it may take until each load has done everything once.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 8;
 
 /// Waits for that time, and then until `done`, on a slow machine; or after a failure.
 fn wait(duration: Duration, done: impl Fn() -> bool) {
