@@ -4,7 +4,7 @@
 # Direct compaction, by one who wants a huge page, of memory in which somebody holds most
 # of the pages that could make room. What fails in masses is counted, whether it is
 # reported or not.
-# vm: --mem 768 --append cma=0
+# vm: --mem 768 --append cma=0 --timeout 240
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh
@@ -51,16 +51,19 @@ program() {
 # some that are not reported: where compaction failed it does not look again for a while,
 # and the kernel's own thread that compacts may have been there before
 provoke() {
-	local tries=0
+	local tries=0 provoked=0
 
-	until enough || [ $tries -eq 20 ]; do
+	# Compaction goes on, and who failed last on a page is what the table has: it is asked once.
+	until enough && provoked=1 || [ $tries -eq 20 ]; do
 		tries=$((tries + 1))
 		failures || echo clear >"$D/mark"
+		# What the batch of a processor has is not HOLDER's alone.
+		echo 1 >/proc/sys/vm/drop_caches
 		program
 		enough || administrator
 	done
 	echo "# $tries tries, $(stat marked) marked, $(wc -l </tmp/failures) pages by $(sed -n '1s/.* comm=\([^ ]*\) .*/\1/p' /tmp/failures)"
-	enough
+	[ $provoked -eq 1 ]
 }
 
 # failures: pages that one of them could not move; one at least
@@ -71,6 +74,14 @@ failures() {
 # enough: and more pages than may be reported in two seconds
 enough() {
 	failures && [ "$(stat marked)" -gt 20 ]
+}
+
+# others_are_counted: each that was marked is a report, or a lost one
+others_are_counted() {
+	awk -F = '
+		$1 ~ /^(lost_)?reports$/ { n += $2 }
+		$1 == "marked" { marked = $2 }
+		END { exit n < marked }' "$D/stats"
 }
 
 # all_are_held: the pages that failed are HOLDER's, the first twenty at least
@@ -109,7 +120,7 @@ seconds=$(($(date +%s) - seconds + 1))
 echo "# $(stat marked) marked, $(stat reports) reported in $seconds s"
 check "more pages fail than may be reported in a second" test "$(stat marked)" -gt 20
 check "no more are reported than that" test "$(stat reports)" -le $(((seconds + 1) * 10))
-check "the other reports are counted" test $(($(stat reports) + $(stat lost_reports))) -ge "$(stat marked)"
+check "the other reports are counted" others_are_counted
 check "no mark or put was lost" \
 	test "$(stat lost_marks_full) $(stat lost_marks_nomem) $(stat lost_nested) $(stat lost_put_stacks)" = "0 0 0 0"
 

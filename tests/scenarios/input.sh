@@ -264,6 +264,17 @@ while_it_changes() {
 
 	# shellcheck disable=SC2046,SC2086 # pfns
 	set -- $(printf '%d\n' $PFNS | sort -n)
+	# From where most of them are on
+	# shellcheck disable=SC2046 # one
+	set -- $(printf '%d\n' "$@" | awk '
+		{ pfn[NR] = $1 }
+		END {
+			for (i = 1; i <= NR; i++) {
+				for (n = 0; i + n <= NR && pfn[i + n] < pfn[i] + 300; n++);
+				if (n > most) { most = n; first = pfn[i] }
+			}
+			print first
+		}')
 	before=$(stat marked)
 	(
 		while [ ! -e /tmp/enough ]; do
@@ -625,6 +636,8 @@ release
 cma_alloc_all
 unhold
 hold --memory shmem --by none --pages 200
+# What a batch of the LRU lists gives back is a put, between two readings.
+echo 1 >/proc/sys/vm/drop_caches
 check "as many marks as pages" mark_all
 # shellcheck disable=SC2046 # sizes
 echo "#" $(for file in marked holders stacks stats; do wc -c <"$D/$file"; done) bytes

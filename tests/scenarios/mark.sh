@@ -69,6 +69,14 @@ all_marked() {
 plan 58
 # Large ranges are marked in one go.
 load report_rate=0 || give_up "the module does not load"
+# From so far below the hole on that there are free pages: what else the guest has there, and
+# in CMA, differs from boot to boot.
+first=$((HOLE - 0x1000))
+until [ "$(free $first $HOLE | wc -l)" -gt 1000 ]; do
+	first=$((first - 0x1000))
+	[ $first -gt 0 ] || give_up "there is no free memory below the hole"
+done
+echo "# free from $(((HOLE - first) / 256)) MiB below the hole on"
 UNUSED='mark: no page there is in use' UNMARKED='mark: no page there is marked'
 
 hold --memory shmem --by none --pages 4
@@ -115,7 +123,7 @@ unhold
 check "its story ends when it is freed" ended freed "$PFN"
 check "it is no longer marked" fails is_marked "$PFN"
 check "free pages are not marked: an error that says so" \
-	refuses_and_tells "$D/mark" "$(free $HOLE_END $((HOLE_END + 4096)) | tail -n 1)" \
+	refuses_and_tells "$D/mark" "$(free $first $HOLE | sed -n 500p)" \
 	'Invalid argument' "$UNUSED"
 
 # Failed on by the kernel, then marked by hand; and the other way round
@@ -139,6 +147,8 @@ echo unpinned >/sys/module/page_pin_owner/parameters/until
 arm
 mark "$PFN"
 check "until=unpinned: marked by hand it is traced" is_marked "$PFN"
+# Nor has the batch of a processor it.
+echo 1 >/proc/sys/vm/drop_caches
 release
 check "until=unpinned: and no longer once its pin is gone" ended unpinned "$PFN"
 echo free >/sys/module/page_pin_owner/parameters/until
@@ -161,17 +171,10 @@ check "what is not marked cannot be forgotten: an error that says so" \
 	refuses_and_tells "$D/mark" "-$PFN" 'Invalid argument' "$UNMARKED"
 unhold
 
-# All from below the end of low memory over the hole to our pages in CMA: from so far below
-# that there are free pages, as what else the guest has there differs from boot to boot
+# All from below the end of low memory over the hole to our pages in CMA
 hold --memory shmem --by none --pages 4
 # shellcheck disable=SC2086 # words
 highest=$(printf '%d\n' $PFNS | sort -n | tail -n 1)
-first=$((HOLE - 0x1000))
-until [ "$(free $first $HOLE | wc -l)" -gt 1000 ]; do
-	first=$((first - 0x1000))
-	[ $first -gt 0 ] || give_up "there is no free memory below the hole"
-done
-echo "# from $(((HOLE - first) / 256)) MiB below the hole"
 check "a range with a hole: accepted" mark "$first $((highest + 1 - first))"
 {
 	free $first $HOLE

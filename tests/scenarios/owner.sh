@@ -13,8 +13,8 @@ load || give_up "the module does not load"
 arm
 hold --memory shmem --by vmsplice
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
-pfn=$(sed -n 's/^pfn=\([^ ]*\) .*/\1/p' "$D/marked")
-check "the page is marked" test "$pfn" = "${PFNS%% *}"
+pfn=$PFNS
+check "the page is marked" is_marked "$pfn"
 dd if=/sys/kernel/debug/page_owner bs=4096 count=1 iflag=skip_bytes skip=$((pfn)) \
 	>/tmp/owner 2>/dev/null
 check_grep "page_owner has its allocation" "^PFN $pfn " /tmp/owner

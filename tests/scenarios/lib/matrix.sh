@@ -73,7 +73,7 @@ all_known() {
 # how many puts were the holder's; then what else there was to read, reports of others and
 # puts of others
 tell() {
-	awk -v pfn="pfn=$1" -v reason="reason=$2" -v task="^($3)-[0-9]+\$" \
+	awk -v pfn="pfn=$1" -v reason="reason=$2" -v task="$(by "$3")" \
 		-v function_="^($4)(\\\\.[a-z0-9.]+)?\$" '
 		function end_of_put() {
 			if (put == 2) named++
@@ -89,7 +89,7 @@ tell() {
 		/ page_pin_owner_put: / {
 			end_of_put()
 			put = index($0, ": " pfn " ") > 0
-			ours = $1 ~ task
+			ours = $0 ~ task
 		}
 		END { end_of_put(); print reports + 0, named + 0, others + 0, noise + 0 }' "$T/trace"
 }
@@ -123,10 +123,24 @@ attempt() {
 	wait $attempt
 }
 
-# cell: one of them, by the variables path, column, memory, by, task and function; what
+# cell: one of them. Where the kernel has failed, and reports another page, that page was in its
+# way for a moment; as that says nothing of this one, it is tried again, twice at most.
+cell() {
+	local tries=3
+
+	try_cell
+	while [ "$result" = missed ] && [ "$reports" -eq 0 ] && [ "$other_reports" -gt 0 ] &&
+		[ $((tries -= 1)) -gt 0 ]; do
+		try_cell
+	done
+	echo "# matrix $path $column $result $other_reports $other_puts"
+	[ "$result" != missed ]
+}
+
+# try_cell: by the variables path, column, memory, by, task and function; what
 # came of it is in result: named; none, if the kernel could move the page and nothing is
 # told; or missed
-cell() {
+try_cell() {
 	local moved=1
 
 	hold_for "$path" --memory "$memory" --by "$by"
@@ -140,10 +154,8 @@ cell() {
 	else
 		result=missed
 	fi
-	echo "# matrix $path $column $result $other_reports $other_puts"
 	unhold_from "$path"
 	disarm
-	[ $result != missed ]
 }
 
 # matrix PATH...: all of them, two results for each path
