@@ -16,7 +16,7 @@
 A=/tmp/alike
 # Runs of a program on each side before a difference counts, and before it is a failure
 TRIES=3
-MORE_TRIES=5
+MORE_TRIES=9
 
 # verdicts: of a log on standard input, a line "VERDICT NAME" for each result in it
 verdicts() {

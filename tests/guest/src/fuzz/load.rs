@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
-use super::Fuzz;
 use super::input::Input;
 use super::state::{FIXED, State, WRITABLE};
+use super::{Fuzz, MORE};
 use crate::files::set;
 use crate::subject::{FILE, TRACEFS, absent, rmmod};
 use crate::tally::Tally;
@@ -49,10 +49,13 @@ const BAD: &[&str] = &[
     "longterm_ms=-1",
 ];
 
-/// Loads the module that many times, and unloads it.
+/// Loads the module that many times, more where something was not done so far, and unloads it.
 pub(super) fn run(fuzz: &mut Fuzz, rounds: u64) -> Result<Tally> {
     let tally = Tally::new("load", &["good", "bad", "near"]);
-    for _ in 0..rounds {
+    for round in 0..MORE * rounds {
+        if round >= rounds && tally.is_complete() {
+            break;
+        }
         load(fuzz, &tally)?;
     }
     Ok(tally)

@@ -136,6 +136,9 @@ impl Fuzz {
     }
 }
 
+/// How many times as many rounds there may be until everything was done.
+const MORE: u64 = 20;
+
 /// Gives input that many times, drawn from `seed`.
 pub fn run(rounds: u64, seed: u64) -> Result<Outcome> {
     let mut fuzz = Fuzz::begin(seed)?;
@@ -156,7 +159,7 @@ pub fn run(rounds: u64, seed: u64) -> Result<Outcome> {
     }
     // What is drawn seldom may not have been so far.
     for target in &targets {
-        for _ in 0..rounds {
+        for _ in 0..MORE * rounds {
             if target.tally.is_complete() {
                 break;
             }
