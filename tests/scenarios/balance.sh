@@ -44,7 +44,7 @@ balance() {
 	wait $load 2>/dev/null
 	sync
 	hold --memory shmem --anywhere --by vmsplice
-	# Who is about to give one back may not have told of it yet: so is what stays so.
+	# Who is about to give one back may not have told of it yet: what counts is what stays so.
 	is_off >/tmp/once
 	usleep 500000
 	is_off >/tmp/twice

@@ -64,8 +64,8 @@ figures() {
 	for name in SUnreclaim VmallocUsed Percpu; do
 		echo "$name=$(meminfo $name)"
 	done
-	# The kernel's workers come and go, with 16 KiB each.
-	echo "KernelStack=$(($(meminfo KernelStack) - 16 * $(grep -l ^kworker /proc/[0-9]*/comm | wc -l)))"
+	# The kernel's workers, but for those of one queue alone, come and go, with 16 KiB each.
+	echo "KernelStack=$(($(meminfo KernelStack) - 16 * $(grep -l '^kworker/[0-9u]' /proc/[0-9]*/comm | wc -l)))"
 	echo "vmalloc_areas=$(wc -l </proc/vmallocinfo)"
 	echo "modules=$(wc -l </proc/modules)"
 	echo "symbols=$(wc -l </proc/kallsyms)"
