@@ -262,11 +262,9 @@ well_formed() {
 while_it_changes() {
 	local status=0 seen=0 before
 
-	# shellcheck disable=SC2046,SC2086 # pfns
-	set -- $(printf '%d\n' $PFNS | sort -n)
-	# From where most of them are on
-	# shellcheck disable=SC2046 # one
-	set -- $(printf '%d\n' "$@" | awk '
+	# The pfn from which on most of them are near
+	# shellcheck disable=SC2086 # pfns
+	set -- "$(printf '%d\n' $PFNS | sort -n | awk '
 		{ pfn[NR] = $1 }
 		END {
 			for (i = 1; i <= NR; i++) {
@@ -274,7 +272,7 @@ while_it_changes() {
 				if (n > most) { most = n; first = pfn[i] }
 			}
 			print first
-		}')
+		}')"
 	before=$(stat marked)
 	(
 		while [ ! -e /tmp/enough ]; do
@@ -636,8 +634,8 @@ release
 cma_alloc_all
 unhold
 hold --memory shmem --by none --pages 200
-# What a batch of the LRU lists gives back is a put, between two readings.
-echo 1 >/proc/sys/vm/drop_caches
+# Nobody is to put one between two readings.
+drain_lru
 check "as many marks as pages" mark_all
 # shellcheck disable=SC2046 # sizes
 echo "#" $(for file in marked holders stacks stats; do wc -c <"$D/$file"; done) bytes
@@ -658,8 +656,7 @@ watch_some() {
 	done
 }
 hold --memory shmem --by vmsplice --pages 200
-# Not that one is in a batch of the LRU lists only for now.
-echo 1 >/proc/sys/vm/drop_caches
+drain_lru
 check "some of them watched" watch_some
 echo "# $(wc -c <"$D/ledger") bytes"
 check "the ledger has them" test "$(grep -c '^pfn=' "$D/ledger")" -eq 16

@@ -173,6 +173,12 @@ few_missed() {
 	[ $missed -le $few ]
 }
 
+# drain_lru: have all pages on the lists of the LRU, and none in a batch of a processor's for
+# them: that has a reference, and gives it back when it is full
+drain_lru() {
+	echo 1 >/proc/sys/vm/drop_caches
+}
+
 # cma_alloc_all: allocate the whole CMA area, which everything in it has to leave;
 # if that succeeds give it back
 cma_alloc_all() {

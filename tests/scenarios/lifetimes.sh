@@ -171,8 +171,7 @@ release
 check "changed to free while it is marked: it is traced on" goes_on
 echo unpinned >"$UNTIL"
 look "$PFN"
-# Whatever batch the look has left it in, this empties it.
-echo 1 >/proc/sys/vm/drop_caches
+drain_lru
 check "changed to unpinned when its pin is gone: the next put is the end" ended unpinned
 unhold
 check "no mark, stack or put was lost" no_losses
@@ -226,8 +225,7 @@ check "max_age given at load is in effect" wait_for 3 ended_within expired 1 3
 echo 0 >"$MAX_AGE"
 arm
 fail
-# What a batch has of it is not its holder's.
-echo 1 >/proc/sys/vm/drop_caches
+drain_lru
 release
 check "so is until" ended unpinned
 unhold

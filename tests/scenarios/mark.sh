@@ -147,8 +147,7 @@ echo unpinned >/sys/module/page_pin_owner/parameters/until
 arm
 mark "$PFN"
 check "until=unpinned: marked by hand it is traced" is_marked "$PFN"
-# Nor has the batch of a processor it.
-echo 1 >/proc/sys/vm/drop_caches
+drain_lru
 release
 check "until=unpinned: and no longer once its pin is gone" ended unpinned "$PFN"
 echo free >/sys/module/page_pin_owner/parameters/until

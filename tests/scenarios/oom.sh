@@ -109,8 +109,8 @@ done
 # shellcheck disable=SC2086 # words
 pfn=$(marked_of $pages)
 check "a held page is marked" test -n "$pfn"
-# Where the batch of a processor still has it, not its holder's put is the last one.
-echo 1 >/proc/sys/vm/drop_caches
+# The holder's put is to be the last one.
+drain_lru
 release
 check "and its holder is named" last_put_by ppo-pin "$pfn"
 unhold

@@ -34,7 +34,7 @@ shmem longterm      soft_offline migrate 1024 ppo-pin   unpin_user_pages gup_tes
 shmem longterm-fast soft_offline migrate 1024 ppo-pin   unpin_user_pages gup_test_ioctl
 shmem io-uring      soft_offline migrate 1024 ppo-pin   $URING           __x64_sys_io_uring_register
 anon  io-uring      soft_offline migrate 1024 ppo-pin   $URING           __x64_sys_io_uring_register
-shmem lru-batch     soft_offline migrate    1 kworker/[1R] $BATCH           lru_add_drain_per_cpu|lru_add_and_bh_lrus_drain
+shmem lru-batch     soft_offline migrate    1 kworker/[1R] $BATCH        lru_add_drain_per_cpu|lru_add_and_bh_lrus_drain
 "
 
 # PIN EXPECTED TASK FUNCTION CALLER: what no failure that migrates gets to see, as the pages

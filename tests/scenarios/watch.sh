@@ -145,8 +145,7 @@ check "all of the area" becomes watch 0 "$COUNT" "0+$COUNT" $((COUNT / 512))
 
 hold --memory shmem --by vmsplice
 PFN=$PFNS at=$((PFNS - BASE))
-# What a batch of the LRU lists has of it counts as well, for now.
-echo 1 >/proc/sys/vm/drop_caches
+drain_lru
 known "$PFN" >/tmp/known
 check_grep "who holds a page is known" "^pfn=$PFN .* comm=ppo-pin " /tmp/known
 check "all but that page and its like" sh -c \

@@ -40,7 +40,7 @@ setup_damon
 hold --memory file --by writeback --node 1
 pfn=$PFNS
 # DAMON moves what is on the LRU lists, and not what is in a batch for them.
-echo 1 >/proc/sys/vm/drop_caches
+drain_lru
 arm
 check "the page cannot be moved" fails path_damon
 event report_page_pinners "$pfn" >/tmp/reports

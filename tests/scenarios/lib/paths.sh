@@ -215,7 +215,7 @@ path_numa_balancing() {
 	local before
 
 	# It passes over what is not yet on a list of the LRU, without a word.
-	echo 1 >/proc/sys/vm/drop_caches
+	drain_lru
 	before=$(vmstat pgmigrate_fail)
 	ask touch 0 && [ "$(vmstat pgmigrate_fail)" -eq "$before" ]
 }
@@ -296,7 +296,7 @@ damon() {
 	echo on >$DAMON/0/state
 	# It passes over what is not yet on a list of the LRU again.
 	wait_for 1 migrations_since "$before" || {
-		echo 1 >/proc/sys/vm/drop_caches
+		drain_lru
 		wait_for 1 migrations_since "$before"
 	}
 	echo off >$DAMON/0/state
