@@ -98,6 +98,17 @@ pub enum Event<'a> {
     Free(Free<'a>),
 }
 
+impl Event<'_> {
+    /// Handle of its stack; 0 if it has none, or that was lost.
+    pub fn stack(&self) -> u32 {
+        match self {
+            Event::Report(report) => report.stack,
+            Event::Put(put) => put.stack,
+            Event::Free(_) => 0,
+        }
+    }
+}
+
 /// Whose event it is, where and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
@@ -111,6 +122,32 @@ pub struct Header<'a> {
     pub time_ns: u64,
     /// `time_ns` is the count of a clock that only counts.
     pub is_count: bool,
+    /// Interrupts, preemption and the like; empty where they are not printed.
+    pub flags: &'a [u8],
+}
+
+/// What an event and the stack that the kernel prints for it have in common, and no event that
+/// comes between the two: those are of other processors, or of an interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Context {
+    cpu: u32,
+    pid: u32,
+    flags: [u8; 8],
+}
+
+impl Header<'_> {
+    /// Where it happened.
+    pub fn context(&self) -> Context {
+        let mut flags = [0; 8];
+        for (to, from) in flags.iter_mut().zip(self.flags) {
+            *to = *from;
+        }
+        Context {
+            cpu: self.cpu,
+            pid: self.pid,
+            flags,
+        }
+    }
 }
 
 /// What a line of a trace is.
@@ -120,8 +157,8 @@ pub enum Line<'a> {
     Event(Header<'a>, Event<'a>),
     /// Begins like one and cannot be read: cut off, or not what this program knows.
     Broken,
-    /// The kernel's stack of the event before follows.
-    StackBegins,
+    /// The kernel's stack of an event follows: the last one of this [`Context`].
+    StackBegins(Header<'a>),
     /// A frame of that: function, and offset if that is printed.
     Frame(&'a str),
     /// Events were lost here; how many, if the kernel knows.
@@ -137,7 +174,7 @@ pub enum Line<'a> {
     /// Another comment of the trace's heading, or of what recorded it.
     Comment,
     /// Something else: another event, or no trace at all.
-    Other,
+    Other(Option<Header<'a>>),
 }
 
 static PFN: LazyLock<memmem::FinderRev<'static>> =
@@ -154,7 +191,7 @@ impl<'a> Line<'a> {
                 Parsed::Other => (),
             }
         }
-        other(line).unwrap_or(Line::Other)
+        other(line).unwrap_or_else(|| Line::Other(header_of_other(line)))
     }
 }
 
@@ -202,7 +239,9 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
     let (rest, time) = last_word(text)?;
     let time = time.strip_suffix(b":")?;
     let (mut rest, mut word) = last_word(rest)?;
+    let mut flags = &b""[..];
     if !word.ends_with(b"]") {
+        flags = word;
         (rest, word) = last_word(rest)?;
     }
     let cpu = number(word.strip_prefix(b"[")?.strip_suffix(b"]")?)?;
@@ -226,7 +265,13 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
         cpu: u32::try_from(cpu).ok()?,
         time_ns: time_of(time)?,
         is_count: !time.contains(&b'.'),
+        flags,
     })
+}
+
+/// That of another event, of which nothing else is known: the first thing that is like one.
+fn header_of_other(line: &[u8]) -> Option<Header<'_>> {
+    memmem::find_iter(line, b": ").find_map(|at| header(&line[..=at]))
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -371,8 +416,10 @@ fn other(line: &[u8]) -> Option<Line<'_>> {
         return Some(written(line).unwrap_or(Line::Comment));
     }
     // trace-cmd calls it so, and has the first frame on the same line.
-    if line.ends_with(b"<stack trace>") || memmem::find(line, b" kernel_stack: ").is_some() {
-        return Some(Line::StackBegins);
+    let before = line.strip_suffix(b"<stack trace>");
+    let before = before.or_else(|| Some(&line[..memmem::find(line, b" kernel_stack: ")?]));
+    if let Some(header) = before.and_then(header) {
+        return Some(Line::StackBegins(header));
     }
     // "cpus=2" and what trace-cmd says of the events' formats
     if line.is_empty() || line.starts_with(b"cpus=") || line.starts_with(b"version =") {
@@ -548,12 +595,19 @@ mod tests {
         // With options/sym-offset
         let frame = "__fput+0x67/0x1f0";
         assert_eq!(is(" => __fput+0x67/0x1f0"), Line::Frame(frame));
-        assert_eq!(
-            is("  sh-1 [000] ..... 1.0: <stack trace>"),
-            Line::StackBegins
-        );
-        let trace_cmd = " sh-1 [000] 1.0: kernel_stack:         \t=> trace_event_raw_event_x";
-        assert_eq!(is(trace_cmd), Line::StackBegins);
+        for stack in [
+            "  sh-1 [002] ..... 1.0: <stack trace>",
+            " sh-1 [002] ..... 1.0: kernel_stack:         \t=> trace_event_raw_event_x",
+        ] {
+            let Line::StackBegins(header) = is(stack) else {
+                panic!("{stack}");
+            };
+            assert_eq!(
+                (header.pid, header.cpu, header.flags),
+                (1, 2, &b"....."[..])
+            );
+        }
+        assert_eq!(is("<stack trace>"), Line::Other(None));
         assert_eq!(is("CPU:1 [LOST 243 EVENTS]"), Line::Lost(Some(243)));
         assert_eq!(is("CPU:1 [LOST EVENTS]"), Line::Lost(None));
         assert_eq!(is("CPU:11 [4 EVENTS DROPPED]"), Line::Lost(Some(4)));
@@ -566,6 +620,16 @@ mod tests {
         );
         assert_eq!(is("# tracer: nop"), Line::Comment);
         assert_eq!(is(""), Line::Comment);
-        assert_eq!(is(" sh-1 [000] 1.0: sched_switch: pfn=0x12"), Line::Other);
+        for other in [
+            " sh-1 [002] 1.0: sched_switch: pfn=0x12",
+            " sh-1 [002] 1.0: sched_switch: a-3 [004] 1.0: b",
+            " a: b-1 [002] 1.0: x:",
+        ] {
+            let Line::Other(Some(header)) = is(other) else {
+                panic!("{other}");
+            };
+            assert_eq!((header.pid, header.cpu), (1, 2), "{other}");
+        }
+        assert_eq!(is("Lorem: ipsum"), Line::Other(None));
     }
 }

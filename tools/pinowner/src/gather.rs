@@ -3,7 +3,7 @@
 //! Makes stories of lines, as they come. What is kept of a folio does not grow with the number of
 //! its events, and all that is kept has a cap.
 
-use crate::event::{Event, Free, Header, Line, Put, Report};
+use crate::event::{Context, Event, Free, Header, Line, Put, Report};
 use crate::names::{self, Names, UNKNOWN};
 use crate::page_owner;
 use crate::recording::Section;
@@ -34,8 +34,11 @@ const MOST_ABOUT: usize = 256;
 /// Records of page_owner kept, and the longest.
 const MOST_OWNERS: usize = 1 << 16;
 const LONGEST_OWNER: usize = 8192;
-/// Frames kept of a stack that the kernel has printed below an event.
+/// Frames kept of a stack that the kernel has printed after an event.
 const MOST_FRAMES: usize = 64;
+/// Events kept whose stack may follow; few are on the way at any time, but where no stacks are
+/// printed all wait for theirs.
+const MOST_WITHOUT_STACK: usize = 4096;
 /// Times of the same moment may differ by as much: that of an event, and its age.
 const SLACK_NS: u64 = 1_000_000;
 /// Names of tasks kept.
@@ -56,7 +59,7 @@ struct Draft {
     excess: i64,
 }
 
-/// The stack that the kernel prints below an event.
+/// The stack that the kernel prints after an event.
 struct Printed {
     handle: Handle,
     frames: Vec<Name>,
@@ -77,8 +80,8 @@ pub struct Gatherer {
     stacks: BTreeMap<Handle, Stack>,
     paragraphs: Paragraphs,
     section: Option<Section>,
-    /// The last event's stack.
-    last_stack: Handle,
+    /// Handles of the last events, of which the kernel may print the stack.
+    without_stack: HashMap<Context, Handle>,
     printed: Option<Printed>,
     /// Stacks as the kernel printed them; those of tables are better.
     printed_stacks: HashMap<Handle, Stack>,
@@ -214,30 +217,47 @@ impl Gatherer {
         }
         match parsed {
             Line::Event(header, event) => self.event(&header, &event),
-            Line::StackBegins => self.stack_begins(),
+            Line::StackBegins(header) => self.stack_begins(&header),
             Line::Frame(frame) => self.frame(frame),
-            Line::Lost(Some(count)) => {
-                self.lost_by_lines = self.lost_by_lines.saturating_add(count)
-            }
-            Line::Lost(None) => self.losses.uncounted = true,
+            Line::Lost(count) => self.lost_between(count),
             Line::Written { there, written } => {
                 let lost = written.saturating_sub(there);
                 self.lost_by_heading = self.lost_by_heading.saturating_add(lost);
             }
             Line::Broken => self.losses.broken += 1,
-            // Of another event, which may have a stack too.
-            Line::Other => self.last_stack = 0,
-            Line::Comment => (),
+            // Another event, which may have a stack too.
+            Line::Other(Some(header)) => self.may_have_stack(&header, 0),
+            Line::Other(None) | Line::Comment => (),
         }
         parsed
     }
 
-    fn stack_begins(&mut self) {
-        let handle = std::mem::take(&mut self.last_stack);
-        if handle != 0
-            && !self.printed_stacks.contains_key(&handle)
-            && self.printed_stacks.len() < MOST_STACKS
-        {
+    /// Events were lost here, and stacks with them.
+    fn lost_between(&mut self, count: Option<u64>) {
+        self.without_stack.clear();
+        match count {
+            Some(count) => self.lost_by_lines = self.lost_by_lines.saturating_add(count),
+            None => self.losses.uncounted = true,
+        }
+    }
+
+    /// There was an event whose stack has this handle, or is none of ours: 0.
+    fn may_have_stack(&mut self, header: &Header<'_>, handle: Handle) {
+        if handle == 0 {
+            self.without_stack.remove(&header.context());
+            return;
+        }
+        if self.without_stack.len() >= MOST_WITHOUT_STACK {
+            self.without_stack.clear();
+        }
+        self.without_stack.insert(header.context(), handle);
+    }
+
+    fn stack_begins(&mut self, header: &Header<'_>) {
+        let Some(handle) = self.without_stack.remove(&header.context()) else {
+            return;
+        };
+        if !self.printed_stacks.contains_key(&handle) && self.printed_stacks.len() < MOST_STACKS {
             self.printed = Some(Printed {
                 handle,
                 frames: Vec::new(),
@@ -270,6 +290,7 @@ impl Gatherer {
     fn event(&mut self, header: &Header<'_>, event: &Event<'_>) {
         self.events += 1;
         self.last_ns = self.last_ns.max(header.time_ns);
+        self.may_have_stack(header, event.stack());
         match event {
             Event::Report(report) => self.report(header, report),
             Event::Put(put) => self.put(header, put),
@@ -333,7 +354,6 @@ impl Gatherer {
     }
 
     fn report(&mut self, header: &Header<'_>, r: &Report<'_>) {
-        self.last_stack = r.stack;
         let Some(index) = self.draft(r.pfn, r.reason, r.stage, header.time_ns) else {
             return;
         };
@@ -381,7 +401,6 @@ impl Gatherer {
     }
 
     fn put(&mut self, header: &Header<'_>, p: &Put<'_>) {
-        self.last_stack = p.stack;
         if p.stack == 0 {
             self.losses.stacks += 1;
         }
@@ -452,7 +471,6 @@ impl Gatherer {
     }
 
     fn free(&mut self, header: &Header<'_>, f: &Free<'_>) {
-        self.last_stack = 0;
         let marked_ns = header.time_ns.saturating_sub(f.age_us.saturating_mul(1000));
         let Some(index) = self.draft(f.pfn, f.reason, f.stage, marked_ns) else {
             return;

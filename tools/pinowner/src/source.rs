@@ -171,13 +171,13 @@ fn trace(
     let is_heading = |line: &[u8]| line.starts_with(b"# tracer:") || line.starts_with(b"cpus=");
     let mut is_trace = is_heading(first);
     let mut others = 0;
-    is_trace |= !matches!(gatherer.trace_line(first), Line::Other | Line::Comment);
+    is_trace |= !matches!(gatherer.trace_line(first), Line::Other(_) | Line::Comment);
     loop {
         match lines.read() {
             Ok(Some(line)) => {
                 let heading = !is_trace && is_heading(line);
                 let what = gatherer.trace_line(line);
-                is_trace |= heading || !matches!(what, Line::Other | Line::Comment);
+                is_trace |= heading || !matches!(what, Line::Other(_) | Line::Comment);
                 others += 1;
             }
             Ok(None) => break,

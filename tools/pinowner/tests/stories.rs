@@ -121,6 +121,15 @@ impl Trace {
     }
 }
 
+/// What there is to find in a trace as the kernel prints it.
+fn findings_of(text: &str) -> Findings {
+    let mut gatherer = Gatherer::new();
+    for line in text.lines() {
+        gatherer.trace_line(line.as_bytes());
+    }
+    gatherer.finish()
+}
+
 /// Roles and stacks of a story's puts.
 fn roles(story: &Story) -> Vec<(Role, u32)> {
     story.puts.iter().map(|p| (p.role, p.stack)).collect()
@@ -199,6 +208,66 @@ fn a_task_is_named_by_its_other_events_and_by_the_kernel() {
     assert_eq!(name(nameless.findings(&[])), "<...>");
     let tasks = [(Section::Tasks, "8 sh\n7 a b\n9 <...>\n")];
     assert_eq!(name(nameless.findings(&tasks)), "a b");
+}
+
+/// What the trace has of a put on that processor: the event, and the stack that belongs to it.
+fn put_on(cpu: u32, pid: u32, flags: &str, pfn: u64, function: &str) -> (String, String) {
+    let at = format!("x-{pid} [{cpu:03}] {flags}1.5:");
+    let event = format!(
+        "{at} page_pin_owner_put: pfn={pfn:#x} flags=lru count=1 mapcount=0 \
+         mapping=00000000ddcb0d99 mt=5 reason=contig_range stage=migrate refs=1 age_us=7 last=0 \
+         stack={pfn}\n"
+    );
+    let stack = format!("{at} <stack trace>\n => ppo_trace_put\n => {function}\n");
+    (event, stack)
+}
+
+/// Function of the stack of the folio's first put, if it is known.
+fn function_of(findings: &Findings, pfn: u64) -> Option<&str> {
+    let story = findings.stories.iter().find(|story| story.pfn == pfn)?;
+    let stack = findings.stacks.get(&story.puts[0].stack)?;
+    Some(&stack.frames[0])
+}
+
+#[test]
+fn a_printed_stack_is_of_the_event_of_its_task_and_processor() {
+    for flags in ["", "..... "] {
+        let (of_a, a) = put_on(0, 7, flags, 1, "a");
+        let (of_b, b) = put_on(1, 8, flags, 2, "b");
+        for text in [format!("{of_a}{of_b}{a}{b}"), format!("{of_a}{of_b}{b}{a}")] {
+            let findings = findings_of(&text);
+            assert_eq!(function_of(&findings, 1), Some("a"), "{text}");
+            assert_eq!(function_of(&findings, 2), Some("b"), "{text}");
+        }
+    }
+    // An interrupt comes between the two.
+    let (of_task, task) = put_on(0, 7, "..... ", 1, "task");
+    let (of_irq, irq) = put_on(0, 7, "d.h.. ", 2, "irq");
+    let findings = findings_of(&format!("{of_task}{of_irq}{irq}{task}"));
+    assert_eq!(function_of(&findings, 1), Some("task"));
+    assert_eq!(function_of(&findings, 2), Some("irq"));
+}
+
+#[test]
+fn a_printed_stack_of_something_else_is_nobodys() {
+    let (of_a, a) = put_on(0, 7, "..... ", 1, "a");
+    for between in [
+        "x-7 [000] ..... 1.6: sched_switch: prev_comm=a: b [000] 1: ==> next_pid=1\n",
+        "CPU:0 [LOST 3 EVENTS]\n",
+        "x-7 [000] ..... 1.6: page_pin_owner_free: pfn=0x1 reason=contig_range stage=migrate \
+         puts=1 age_us=8 cause=freed\n",
+    ] {
+        let findings = findings_of(&format!("{of_a}{between}{a}"));
+        assert_eq!(function_of(&findings, 1), None, "{between}");
+    }
+    for between in [
+        "x-7 [001] ..... 1.6: sched_switch: prev_comm=a\n",
+        "x-8 [000] ..... 1.6: sched_switch: prev_comm=a\n",
+        "x-7 [000] d.h.. 1.6: sched_switch: prev_comm=a\n",
+    ] {
+        let findings = findings_of(&format!("{of_a}{between}{a}"));
+        assert_eq!(function_of(&findings, 1), Some("a"), "{between}");
+    }
 }
 
 #[test]
