@@ -24,7 +24,7 @@ arm
 hold --memory shmem --by vmsplice
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
 release
-check "after all that it names the holder" put_by_holder "$PFNS"
+check "after all that it names the holder" put_by_pid "$HOLDER" "$PFNS"
 unhold
 disarm
 finish

@@ -97,12 +97,12 @@ err() {
 
 # given_back REASON STAGE: references that ppo-pin's pipe gave back
 given_back() {
-	awk -v pattern="$(by ppo-pin).* page_pin_owner_put: pfn=$PFN .* reason=$1 stage=$2 " '
+	paired | awk -v pattern="$(by ppo-pin).* page_pin_owner_put: pfn=$PFN .* reason=$1 stage=$2 " '
 		/^ => / { if ($2 == "page_cache_pipe_buf_release") { n += refs; refs = 0 } next }
 		/<stack trace>/ { next }
 		{ refs = 0 }
 		$0 ~ pattern { match($0, / refs=[0-9]+/); refs = substr($0, RSTART + 6) + 0 }
-		END { print n + 0 }' "$T/trace"
+		END { print n + 0 }'
 }
 
 # nothing NAME: no event of that name

@@ -14,7 +14,7 @@
 # starts with that, and for what an interrupt came into, which is cut off
 stacks_agree() {
 	echo 1 >"$T/options/sym-offset"
-	cat "$T/trace" >/tmp/printed
+	paired >/tmp/printed
 	echo 0 >"$T/options/sym-offset"
 	awk '
 		function compare(    first, i) {

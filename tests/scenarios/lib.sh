@@ -288,12 +288,20 @@ event() {
 }
 
 # by TASK: how the line of an event begins that a task of this name raised, a pattern. The
-# trace does not keep all names; the threads that HOLDER began with are known by their numbers.
+# trace does not keep all names; the threads that HOLDER began with are known by their numbers,
+# and so are the kernel's workers.
 by() {
 	case $1 in
 	ppo-*) echo "^ *(($1)[^ ]*-[0-9]+|<[.][.][.]>-($THREADS)) " ;;
+	kworker/*) echo "^ *(($1)[^ ]*-[0-9]+|<[.][.][.]>-($(numbers "$1"))) " ;;
 	*) echo "^ *($1)[^ ]*-[0-9]+ " ;;
 	esac
+}
+
+# numbers TASK: of all tasks that are there and have such a name, a pattern, in one pattern
+numbers() {
+	(cd /proc && grep -lE "^($1)" [0-9]*/comm 2>/dev/null) | sed 's|/comm||' | tr '\n' '|' |
+		sed 's/|$//'
 }
 
 # put_by TASK PFN: a task of this name gave back a reference, says the trace
@@ -303,11 +311,11 @@ put_by() {
 	grep -qE "$(by "$1")" /tmp/puts
 }
 
-# put_by_holder PFN: HOLDER did; by its number, as the trace does not keep all names
-put_by_holder() {
-	event page_pin_owner_put "$1" >/tmp/puts
+# put_by_pid PID PFN: that process did; by its number, as the trace does not keep all names
+put_by_pid() {
+	event page_pin_owner_put "$2" >/tmp/puts
 	tail -n 20 /tmp/puts
-	grep -q "^ *[^ ]*-$HOLDER " /tmp/puts
+	grep -q "^ *[^ ]*-$1 " /tmp/puts
 }
 
 # field NAME: its value in a line of an event
@@ -320,10 +328,30 @@ excess() {
 	echo $(($(field count </tmp/reports | head -n 1) - $(field expected </tmp/reports | head -n 1)))
 }
 
+# paired: the trace, each stack below its event. In the kernel's, what other processors and
+# interrupts did between the two is there, too: they belong together by task, processor and flags.
+paired() {
+	awk '
+		/^#/ || /^CPU:/ || /^ => / { print; next }
+		{
+			for (i = 2; i < NF && $i !~ /^\[[0-9]+\]$/; i++)
+				;
+			context = $(i - 1) " " $i " " $(i + 1)
+			if (context in event)
+				print event[context]
+			delete event[context]
+			if (/<stack trace>$/)
+				print
+			else
+				event[context] = $0
+		}
+		END { for (context in event) print event[context] }' "$T/trace"
+}
+
 # stack_has PATTERN FUNCTION: the first event that matches has FUNCTION, or what the
 # compiler made of it, in the stack that the kernel printed below it
 stack_has() {
-	awk -v pattern="$1" -v function_="$2" '
+	paired | awk -v pattern="$1" -v function_="$2" '
 		/^ => / {
 			if (found && $2 ~ "^(" function_ ")([.][a-z0-9.]+)?$") { ok = 1; exit }
 			next
@@ -331,7 +359,7 @@ stack_has() {
 		/<stack trace>/ { next }
 		found { exit }
 		$0 ~ pattern { found = 1 }
-		END { exit !ok }' "$T/trace"
+		END { exit !ok }'
 }
 
 # handle_has HANDLE FUNCTION: the stack with this handle starts with FUNCTION, or
@@ -356,14 +384,14 @@ kpageflags() {
 # let_go TASK PFN REFS FUNCTION CALLER: TASK has given back REFS references in FUNCTION,
 # called by CALLER, says the stack that the kernel printed below the event
 let_go() {
-	awk -v event="$(by "$1").*page_pin_owner_put: pfn=$2 .* refs=$3 " \
+	paired | awk -v event="$(by "$1").*page_pin_owner_put: pfn=$2 .* refs=$3 " \
 		-v function_="^($4)(\\\\.[a-z0-9.]+)?\$" -v caller="^($5)(\\\\.[a-z0-9.]+)?\$" '
 		/<stack trace>/ { next }
 		!/^ => / { ours = $0 ~ event; found = 0; next }
 		!ours { next }
 		found && $2 ~ caller { ok = 1; exit }
 		$2 ~ function_ { found = 1 }
-		END { exit !ok }' "$T/trace"
+		END { exit !ok }'
 }
 
 # address PFN: where HOLDER has this page mapped; nothing if it has not
@@ -381,13 +409,15 @@ address() {
 }
 
 # look PFN: have somebody else take a reference to a page of HOLDER's, and give it
-# back at once; fails if the page is not mapped
+# back at once; fails if the page is not mapped. Who that was is in LOOKER
 look() {
 	local where
 
 	where=$(address "$1")
-	[ -n "$where" ] &&
-		dd if="/proc/$HOLDER/mem" of=/dev/null bs=1 count=1 skip="$where" 2>/dev/null
+	[ -n "$where" ] || return 1
+	dd if="/proc/$HOLDER/mem" of=/dev/null bs=1 count=1 skip="$where" 2>/dev/null &
+	LOOKER=$!
+	wait $LOOKER
 }
 
 # told: what the module has told the log since dmesg -c, without the time

@@ -88,7 +88,7 @@ until_free() {
 	release
 	check "$name: unpinned it is traced on" goes_on
 	look "$PFN"
-	check "$name: and whoever had a look is recorded" put_by dd "$PFN"
+	check "$name: and whoever had a look is recorded" put_by_pid "$LOOKER" "$PFN"
 	unhold
 	check "$name: until it is freed" ended freed
 }
@@ -102,7 +102,7 @@ until_unpinned() {
 	look "$PFN"
 	# The next failure also takes the page from where the look has left it, in a batch.
 	fail
-	check "$name: a look at it is recorded" put_by dd "$PFN"
+	check "$name: a look at it is recorded" put_by_pid "$LOOKER" "$PFN"
 	check "$name: neither that nor the next failure is the end" goes_on
 	release
 	check "$name: with its pin gone it is" ended unpinned

@@ -39,7 +39,7 @@ ended() {
 
 # leads_to_write: the stack that the kernel printed below the report of PFN does
 leads_to_write() {
-	grep -A 40 "report_page_pinners: pfn=$PFN " "$T/trace" | sed -n '3,${/^ => /!q; p}' |
+	paired | grep -A 40 "report_page_pinners: pfn=$PFN " | sed -n '3,${/^ => /!q; p}' |
 		grep -qx ' => ksys_write'
 }
 

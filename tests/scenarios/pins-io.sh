@@ -30,7 +30,7 @@ file  read           1 migrate            1 ppo-read   filemap_read
 
 # put_of TASK PFN REFS: what the line of such a put matches
 put_of() {
-	echo "^ *$1-[0-9]+ .* page_pin_owner_put: pfn=$2 .* refs=$3 "
+	echo "$(by "$1").* page_pin_owner_put: pfn=$2 .* refs=$3 "
 }
 
 # one_case MEMORY PIN PAGES STAGE REFS TASK FUNCTION

@@ -28,7 +28,7 @@ check "one more than expected" test "$(excess)" -eq 1
 release
 wait $mover
 check "the put's stack names the function" \
-	stack_has "^ *ppo-move-.*page_pin_owner_put: pfn=$pfn .* stage=isolate refs=1 " "migrate_.*"
+	stack_has "^ *[^ ]*-$mover .*page_pin_owner_put: pfn=$pfn .* stage=isolate refs=1 " "migrate_.*"
 check "the free ends the story" fails is_marked "$pfn"
 unhold
 disarm

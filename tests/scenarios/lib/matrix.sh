@@ -73,7 +73,7 @@ all_known() {
 # how many puts were the holder's; then what else there was to read, reports of others and
 # puts of others
 tell() {
-	awk -v pfn="pfn=$1" -v reason="reason=$2" -v task="$(by "$3")" \
+	paired | awk -v pfn="pfn=$1" -v reason="reason=$2" -v task="$(by "$3")" \
 		-v function_="^($4)(\\\\.[a-z0-9.]+)?\$" '
 		function end_of_put() {
 			if (put == 2) named++
@@ -91,7 +91,7 @@ tell() {
 			put = index($0, ": " pfn " ") > 0
 			ours = $0 ~ task
 		}
-		END { end_of_put(); print reports + 0, named + 0, others + 0, noise + 0 }' "$T/trace"
+		END { end_of_put(); print reports + 0, named + 0, others + 0, noise + 0 }'
 }
 
 # was_named: the trace tells who has held it
