@@ -51,7 +51,7 @@ fn fuzz(fuzz: &mut Fuzz, tally: &Tally) -> Result<()> {
         }
         Command::Remove(first, count) => {
             let has_ours = fuzz.state.own.range(first..first + count).next().is_some();
-            ("remove", taken_if(has_ours))
+            ("remove", taken_if(has_ours && !fuzz.state.expires()))
         }
     };
     let path = format!("{DEBUGFS}/mark");
@@ -79,7 +79,7 @@ fn fuzz(fuzz: &mut Fuzz, tally: &Tally) -> Result<()> {
     fuzz.compare(tally, &input)
 }
 
-/// It is if pages of ours are meant; else it depends on what others do.
+/// It is if pages of ours are there; else it depends on what others do.
 fn taken_if(has_ours: bool) -> Expected {
     match has_ours {
         true => Expected::Taken,

@@ -35,7 +35,9 @@ pub(super) struct State {
     pub(super) parameters: BTreeMap<&'static str, String>,
     /// Whether each event is enabled, as its file says.
     pub(super) enabled: BTreeMap<&'static str, String>,
-    /// Pages of ours that are marked: they are held, and so stay.
+    /// Marks were forgotten by age when this was read.
+    may_expire: bool,
+    /// Pages of ours that are marked: they are held, and so stay, but for their age.
     pub(super) own: BTreeSet<u64>,
     /// Others are freed at any time.
     pub(super) others: Folios,
@@ -50,8 +52,10 @@ impl State {
     pub(super) fn now(ours: &[u64]) -> Result<Self> {
         let mut others = marked()?;
         let own = ours.iter().copied();
+        let parameters = shown(WRITABLE.iter().chain(&FIXED).copied(), parameter)?;
         Ok(Self {
-            parameters: shown(WRITABLE.iter().chain(&FIXED).copied(), parameter)?,
+            may_expire: parameters["max_age"] != "0",
+            parameters,
             enabled: shown(EVENTS.into_iter(), |event| event_file(event, "enable"))?,
             own: own.filter(|pfn| others.remove(pfn).is_some()).collect(),
             others,
@@ -65,6 +69,12 @@ impl State {
         self.enabled.values().any(|value| value == "1")
     }
 
+    /// Whether marks of ours may be gone by now: they were forgotten by age when this was read,
+    /// or are since.
+    pub(super) fn expires(&self) -> bool {
+        self.may_expire || self.parameters["max_age"] != "0"
+    }
+
     /// In what `now` is not as this has to be; nothing if it is.
     pub(super) fn differences(&self, now: &Self) -> String {
         let mut text = String::new();
@@ -74,8 +84,7 @@ impl State {
                 text += &format!(" {name} is {is:?}, not {wanted:?};");
             }
         }
-        let expires = self.parameters["max_age"] != "0";
-        for pfn in self.own.difference(&now.own).filter(|_| !expires) {
+        for pfn in self.own.difference(&now.own).filter(|_| !self.expires()) {
             text += &format!(" {pfn:#x} is not marked;");
         }
         for pfn in now.own.difference(&self.own) {
