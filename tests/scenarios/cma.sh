@@ -90,10 +90,13 @@ unwindings() {
 }
 
 # Several folios fail in one call of migrate_pages(). The kernel counts them itself.
-hold --memory shmem --by vmsplice --pages 8
+# It gives up with the first lot that it has isolated if there is one; pages behind that
+# are found by a look at the range, and are not in its count.
+hold --memory shmem --by vmsplice --pages 64
 arm
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
-before=$(unwindings) seen=$(sum 'marked|repeated')
+before=$(unwindings)
+echo clear >"$D/mark"
 echo 1 >"$T/events/migrate/mm_migrate_pages/enable"
 echo >"$T/trace"
 ! cma_alloc_all 2>/dev/null || give_up "the allocation should have failed"
@@ -102,7 +105,8 @@ grep -o 'mm_migrate_pages: .* nr_failed=[1-9][0-9]* ' "$T/trace" >/tmp/calls
 calls=$(wc -l </tmp/calls)
 counted=$(awk -F 'nr_failed=' '{ n += $2 } END { print n + 0 }' /tmp/calls)
 echo "# $counted failures in $calls calls"
-check "each failure that the kernel counts is seen" test $(($(sum 'marked|repeated') - seen)) -eq "$counted"
+seen=$(awk '/ stage=migrate / { sub(/.* attempts=/, ""); n += $1 } END { print n + 0 }' "$D/marked")
+check "each failure that the kernel counts is seen" test "$seen" -eq "$counted"
 check "more than one to a call" test "$counted" -gt "$calls"
 check "one unwinding to a call" test $(($(unwindings) - before)) -eq "$calls"
 release
@@ -113,8 +117,8 @@ for memory in shmem anon; do
 	hold --memory "$memory" --by none
 	pfn=${PFNS%% *}
 	arm
-	check "$memory not pinned: the allocation succeeds" cma_alloc_all
-	check "$memory not pinned: nothing is reported" no_reports '0x[0-9a-f]*'
+	succeeds_now "$memory not pinned: the allocation" cma_alloc_all
+	check "$memory not pinned: it is not reported" no_reports "$pfn"
 	unhold
 	disarm
 done
