@@ -3,7 +3,7 @@
 #
 # Attaching is one transaction. Each allocation on its way is made to fail in
 # turn: the writer gets the error, no hook stays, and the next try works.
-# vm: --failing-allocations --timeout 240
+# vm: --failing-allocations
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -60,6 +60,7 @@ balance() {
 }
 
 plan 13
+no_fair_server
 ifconfig lo up
 mount_files loop
 echo 0 >/sys/devices/system/cpu/cpu1/online

@@ -4,7 +4,7 @@
 # Direct compaction, by one who wants a huge page, of memory in which somebody holds most
 # of the pages that could make room. What fails in masses is counted, whether it is
 # reported or not.
-# vm: --mem 768 --smp 1 --append cma=0 --timeout 240
+# vm: --mem 768 --smp 1 --append cma=0
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

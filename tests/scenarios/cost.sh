@@ -4,7 +4,7 @@
 # What the put of a page costs, in guest instructions: of one that is not marked, and of
 # one that is, many times from the same place. They are counted, not timed: a run on
 # another machine gives the same figures.
-# vm: --icount --timeout 240
+# vm: --icount
 # debug: never, its figures are those of the lab kernel
 # shellcheck shell=dash source-path=SCRIPTDIR
 

@@ -4,7 +4,6 @@
 # The events behave as any event of the kernel: their fields are the documented
 # ones, filters, hist triggers and instances work, and the parameter reasons
 # chooses what is marked at all.
-# vm: --timeout 240
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

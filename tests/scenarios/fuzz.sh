@@ -4,7 +4,6 @@
 # Input near to what is accepted and far from it, $1 times (1500, or 500), with the seed $2 to have
 # a run again, in every file and parameter of the module: ppo-fuzz judges itself.
 # debug: quick
-# vm: --timeout 240
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

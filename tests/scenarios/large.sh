@@ -18,6 +18,8 @@ load || give_up "the module does not load"
 echo 4096 >"$T/buffer_size_kb"
 
 hold --memory thp --by vmsplice --pages 512
+# khugepaged would make one of them again.
+echo never >/sys/kernel/mm/transparent_hugepage/enabled
 head=${PFNS%% *}
 arm
 check "the allocation fails" fails cma_alloc_all

@@ -4,7 +4,7 @@
 # More tasks inside migrate_pages() at once than the module can watch (256): it does not
 # see what becomes of the rest, counts them, and does no harm. Each task waits there for
 # the writeback of a page of its own, to a device that does not end it.
-# vm: --nodes 2 --mem 2048 --append cma=0 --timeout 240
+# vm: --nodes 2 --mem 2048 --append cma=0
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

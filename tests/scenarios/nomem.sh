@@ -30,7 +30,7 @@ exec 7<>/tmp/pipe
 cat "/proc/$MOVED/map_files/$(sed -n 's, .*/memfd:.*,,p' "/proc/$MOVED/maps")" >&7 &
 CAT=$!
 # It sleeps when its 16 pages are in there.
-wait_for 5 grep -q '^State:.S' "/proc/$CAT/status" || give_up "the pipe is not full"
+wait_for 5 grep -q pipe_w "/proc/$CAT/stack" || give_up "the pipe is not full"
 before=$(vmstat pgmigrate_fail)
 arm
 check "some are held: the node is full" no_memory ppo-move "$MOVED" 0 1

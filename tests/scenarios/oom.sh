@@ -4,7 +4,7 @@
 # Out of memory, while pages are held and fail to move: in a control group, whose holder
 # is killed, and in the whole machine. What could not be recorded is counted, and what is
 # recorded adds up; afterwards the module works as before.
-# vm: --failing-allocations --timeout 240
+# vm: --failing-allocations
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

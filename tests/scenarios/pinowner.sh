@@ -3,7 +3,7 @@
 #
 # The command: what it records, and reports of that, name who held the page; of the tracing
 # nothing is changed, however it ends; what is wrong it says in one line, with a code.
-# vm: --tools --timeout 240
+# vm: --tools
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

@@ -65,7 +65,7 @@ check "isolated by another: reported with reason and stage" wait_for 5 grep -q \
 release
 wait "$ALLOCATION"
 check "isolated by another: the put's stack names the function" \
-	stack_has "^ *sh-.*page_pin_owner_put: pfn=$pfn .* refs=1 " "putback_movable_pages|folio_putback_lru|alloc_contig_range.*"
+	stack_has "^ *[^ ]*-$ALLOCATION .*page_pin_owner_put: pfn=$pfn .* refs=1 " "putback_movable_pages|folio_putback_lru|alloc_contig_range.*"
 echo 0 >"$EVENTS/page_pin_owner_put/filter"
 check "isolated by another: then there is an answer" wait_for 20 grep -q '^failed' /tmp/other.out
 exec 7>&-

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Ways to fail of a page that is to leave its node, its block of memory, or its place.
-# vm: --mem 6144 --slow-node --append cma=0 --timeout 240
+# vm: --mem 6144 --slow-node --append cma=0
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

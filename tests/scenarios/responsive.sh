@@ -3,7 +3,7 @@
 #
 # While folios fail in masses the machine stays responsive: how late a task of the
 # highest priority is woken, at most, in instructions.
-# vm: --icount --tools --mem 2048 --nodes 2 --append cma=0 --timeout 240
+# vm: --icount --tools --mem 2048 --nodes 2 --append cma=0
 # debug: never, how long this kernel keeps a processor says nothing
 # shellcheck shell=dash source-path=SCRIPTDIR
 

@@ -61,6 +61,8 @@ figures() {
 		echo 3 >/proc/sys/vm/drop_caches
 		sleep 1
 	done
+	# What the processors have counted for themselves so far
+	echo 1 >/proc/sys/vm/stat_refresh
 	for name in SUnreclaim VmallocUsed Percpu; do
 		echo "$name=$(meminfo $name)"
 	done

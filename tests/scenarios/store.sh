@@ -3,7 +3,7 @@
 #
 # What the store's operations cost, in guest instructions. They are counted, not
 # timed: a run on another machine gives the same figures. No module is loaded.
-# vm: --icount --timeout 240
+# vm: --icount
 # debug: never, its figures are those of the lab kernel
 # shellcheck shell=dash source-path=SCRIPTDIR
 

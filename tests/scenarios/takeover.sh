@@ -18,6 +18,8 @@ amid_a_put() {
 	local end
 
 	hold --memory shmem --by vmsplice
+	# Who empties a batch that has the page puts it, too, and would wait.
+	drain_lru
 	echo "$PFNS" >"$D/mark"
 	insmod /ppo_slow.ko "pfn=$PFNS" || give_up "ppo_slow does not load"
 	echo release >&9

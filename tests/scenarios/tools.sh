@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # trace-cmd and perf record the events and print every field.
-# vm: --tools --timeout 240
+# vm: --tools
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

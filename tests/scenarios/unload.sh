@@ -3,7 +3,6 @@
 #
 # Loading with bad parameters fails and says why. Unloading is refused while it
 # would harm a user, and otherwise leaves nothing behind.
-# vm: --timeout 240
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

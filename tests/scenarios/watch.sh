@@ -4,7 +4,6 @@
 # What is watched: ranges come together and apart, the caps hold to the byte and say how
 # much fits, what is refused changes nothing, and all memory comes back. Of marked pages
 # no put is lost while others come to be watched, or are not any more.
-# vm: --timeout 240
 # shellcheck shell=dash source-path=SCRIPTDIR
 
 . ./lib.sh

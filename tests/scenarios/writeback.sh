@@ -15,10 +15,10 @@
 
 # ended: the end of writeback put the page
 ended() {
-	awk -v pattern="page_pin_owner_put: pfn=$pfn .* reason=damon stage=migrate refs=1 " '
+	paired | awk -v pattern="page_pin_owner_put: pfn=$pfn .* reason=damon stage=migrate refs=1 " '
 		/ page_pin_owner_[a-z]*: / { found = $0 ~ pattern }
 		found && $2 == "folio_end_writeback" { ok = 1 }
-		END { exit !ok }' "$T/trace"
+		END { exit !ok }'
 }
 
 # story_ended: and the page was freed

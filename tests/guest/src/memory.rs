@@ -36,6 +36,9 @@ const MTHP_PAGES: usize = 16;
 /// Much longer than ksmd needs to find equal pages.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Most pages are swapped out at once.
+const SWAP_TRIES: usize = 50;
+
 /// Where the file system is for memory in files.
 const FILES: &str = "/files";
 
@@ -294,13 +297,16 @@ impl Mapping {
     /// Swaps all pages out, and in again as a reader does: that leaves them in the
     /// swap cache.
     fn swap(&self) -> Result<()> {
-        self.advise(MmapAdvise::MADV_PAGEOUT)?;
-        self.look();
-        ensure!(
-            self.all(Flag::SwapCache)?,
-            "not in the swap cache: is there a swap device?"
-        );
-        Ok(())
+        // What another processor has in a batch of its LRU lists is passed over.
+        for _ in 0..SWAP_TRIES {
+            self.advise(MmapAdvise::MADV_PAGEOUT)?;
+            self.look();
+            if self.all(Flag::SwapCache)? {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        bail!("not in the swap cache: is there a swap device?")
     }
 
     fn advise(&self, advice: MmapAdvise) -> Result<()> {

@@ -124,12 +124,14 @@ attempt() {
 }
 
 # cell: one of them. Where the kernel has failed, and reports another page, that page was in its
-# way for a moment; as that says nothing of this one, it is tried again, twice at most.
+# way for a moment; as was who let go of this one by himself, where the kernel has moved it in the
+# end. That says nothing of the holder: it is tried again, twice at most.
 cell() {
-	local tries=3
+	local tries=3 moved
 
 	try_cell
-	while [ "$result" = missed ] && [ "$reports" -eq 0 ] && [ "$other_reports" -gt 0 ] &&
+	while [ "$result" = missed ] && { [ "$moved" -eq 1 ] ||
+		{ [ "$reports" -eq 0 ] && [ "$other_reports" -gt 0 ]; }; } &&
 		[ $((tries -= 1)) -gt 0 ]; do
 		try_cell
 	done
@@ -139,17 +141,16 @@ cell() {
 
 # try_cell: by the variables path, column, memory, by, task and function; what
 # came of it is in result: named; none, if the kernel could move the page and nothing is
-# told; or missed
+# told; or missed. In moved is whether it could.
 try_cell() {
-	local moved=1
-
+	moved=1
 	hold_for "$path" --memory "$memory" --by "$by"
 	pfn=${PFNS%% *}
 	arm
 	attempt >/tmp/path.log 2>&1 || moved=0
 	if was_named || { [ $moved -eq 0 ] && wait_for 1 was_named; }; then
 		result=named
-	elif [ $moved -eq 1 ] && [ "$reports" -eq 0 ]; then
+	elif [ "$moved" -eq 1 ] && [ "$reports" -eq 0 ]; then
 		result=none
 	else
 		result=missed

@@ -294,9 +294,12 @@ damon() {
 	echo $((pfn * 4096)) >$region/start
 	echo $((pfn * 4096 + 4096)) >$region/end
 	echo on >$DAMON/0/state
-	# It passes over what is not yet on a list of the LRU again.
+	# It passes over what is not yet on a list of the LRU again. Who drains the lists looks at
+	# the page, too, and would be in its way.
 	wait_for 1 migrations_since "$before" || {
+		echo off >$DAMON/0/state
 		drain_lru
+		echo on >$DAMON/0/state
 		wait_for 1 migrations_since "$before"
 	}
 	echo off >$DAMON/0/state
