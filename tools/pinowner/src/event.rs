@@ -173,7 +173,7 @@ pub enum Line<'a> {
     },
     /// Another comment of the trace's heading, or of what recorded it.
     Comment,
-    /// Something else: another event, or no trace at all.
+    /// Something else: another event, with its header; or no trace at all.
     Other(Option<Header<'a>>),
 }
 

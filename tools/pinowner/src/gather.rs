@@ -224,7 +224,11 @@ impl Gatherer {
                 let lost = written.saturating_sub(there);
                 self.lost_by_heading = self.lost_by_heading.saturating_add(lost);
             }
-            Line::Broken => self.losses.broken += 1,
+            Line::Broken => {
+                self.losses.broken += 1;
+                // Its stack may follow, and is none of theirs.
+                self.without_stack.clear();
+            }
             // Another event, which may have a stack too.
             Line::Other(Some(header)) => self.may_have_stack(&header, 0),
             Line::Other(None) | Line::Comment => (),

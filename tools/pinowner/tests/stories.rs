@@ -254,6 +254,7 @@ fn a_printed_stack_of_something_else_is_nobodys() {
     for between in [
         "x-7 [000] ..... 1.6: sched_switch: prev_comm=a: b [000] 1: ==> next_pid=1\n",
         "CPU:0 [LOST 3 EVENTS]\n",
+        "x-7 [000] ..... 1.6: page_pin_owner_put: pfn=0x2 flags=lru\n",
         "x-7 [000] ..... 1.6: page_pin_owner_free: pfn=0x1 reason=contig_range stage=migrate \
          puts=1 age_us=8 cause=freed\n",
     ] {
