@@ -55,11 +55,13 @@ check_grep() {
 }
 
 # succeeds_now NAME COMMAND: a result, ok if what failed before succeeds now, or soon: where
-# it is not at once, the trace tells who was in its way
+# it is not at once, which is in AT_ONCE, the trace tells who was in its way
 succeeds_now() {
 	local tries=3
 
+	AT_ONCE=true
 	until "$2"; do
+		AT_ONCE=false
 		tail -n 100 "$T/trace" | diag
 		[ $((tries -= 1)) -gt 0 ] || break
 		usleep $((1000000 * PATIENCE))
@@ -291,17 +293,28 @@ event() {
 # trace does not keep all names; the threads that HOLDER began with are known by their numbers,
 # and so are the kernel's workers.
 by() {
+	local known=none
+
 	case $1 in
-	ppo-*) echo "^ *(($1)[^ ]*-[0-9]+|<[.][.][.]>-($THREADS)) " ;;
-	kworker/*) echo "^ *(($1)[^ ]*-[0-9]+|<[.][.][.]>-($(numbers "$1"))) " ;;
-	*) echo "^ *($1)[^ ]*-[0-9]+ " ;;
+	ppo-*) known=$THREADS ;;
+	kworker/*) known=$(numbers "$1") ;;
 	esac
+	echo "^ *(($1)[^ ]*-[0-9]+|<[.][.][.]>-($known)) "
 }
 
-# numbers TASK: of all tasks that are there and have such a name, a pattern, in one pattern
+# numbers TASK: those of all tasks that are there with such a name, as one pattern
 numbers() {
 	(cd /proc && grep -lE "^($1)" [0-9]*/comm 2>/dev/null) | sed 's|/comm||' | tr '\n' '|' |
 		sed 's/|$//'
+}
+
+# nothing_reported PFN: no page at all; where the allocation did not succeed at once, not this one
+nothing_reported() {
+	if $AT_ONCE; then
+		fails grep report_page_pinners: "$T/trace"
+	else
+		fails event report_page_pinners "$1"
+	fi
 }
 
 # put_by TASK PFN: a task of this name gave back a reference, says the trace

@@ -37,8 +37,8 @@ reports() {
 	grep -c " report_page_pinners: pfn=$pfn " "$T/trace"
 }
 
-# bursts: how many reports there may be: one, and one more for each pause, in seconds nearly one,
-# in which nothing happened to the page. The host may be the reason.
+# bursts: how many reports there may be: one, and one more for each pause of nearly a second in
+# which nothing happened to the page. The host may be the reason.
 bursts() {
 	awk -v page=": pfn=$pfn " '
 		index($0, page) && match($0, / [0-9]+[.][0-9]+: /) {

@@ -36,7 +36,7 @@ const MTHP_PAGES: usize = 16;
 /// Much longer than ksmd needs to find equal pages.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Most pages are swapped out at once.
+/// How often pages are swapped out until all of them are in the swap cache: mostly once.
 const SWAP_TRIES: usize = 50;
 
 /// Where the file system is for memory in files.
