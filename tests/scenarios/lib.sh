@@ -32,6 +32,16 @@ diag() {
 	sed 's/^/# /'
 }
 
+# known_now: what the module and the trace know, for who asks why a check has failed
+known_now() {
+	local table
+
+	for table in stats marked holders watch ledger; do
+		head -n 100 "$D/$table" 2>/dev/null | sed "s/^/# $table: /"
+	done
+	tail -n 300 "$T/trace" 2>/dev/null | sed 's/^/# trace: /'
+}
+
 # check NAME COMMAND...: a result, ok if the command succeeds
 check() {
 	local name=$1
@@ -41,6 +51,8 @@ check() {
 	if "$@" >/tmp/check.log 2>&1; then
 		echo "ok $done - $name"
 	else
+		# What comes after the first may come of it.
+		[ "$failed" -gt 0 ] || known_now
 		echo "not ok $done - $name"
 		failed=$((failed + 1))
 		echo "# failed: $*"
@@ -97,6 +109,7 @@ finish() {
 
 # give_up WHY: end at once, the rest makes no sense
 give_up() {
+	known_now
 	echo "Bail out! $*"
 	exit 1
 }
