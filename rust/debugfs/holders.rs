@@ -42,13 +42,7 @@ fn told(stack: Stack<'static>, long: u32) -> Option<(Stack<'static>, Option<Puts
 
 /// Handles of the stacks that hold references for long, in order, one for each reference.
 fn long_holders() -> Result<Array<Handle>> {
-    let mut count = 0;
-    ledger::long_holders(|_| count += 1);
-    let mut handles = Array::new(count)?;
-    // Those that come while we look are for the next reader.
-    ledger::long_holders(|handle| {
-        handles.push(handle);
-    });
+    let mut handles = Array::of_all(|tell| ledger::long_holders(tell))?;
     sort(&mut handles);
     Ok(handles)
 }
@@ -70,26 +64,27 @@ impl Table for Holders {
             let after = long.partition_point(|&h| h <= handle);
             (after - first) as u32
         };
-        let stacks = || {
-            all_stacks().filter_map(|stack| {
-                let long = long_of(stack.handle);
-                told(stack, long).map(|(stack, puts)| (stack, puts, long))
-            })
-        };
         reading(|| {
-            // Stacks that come while we look are for the next reader.
-            let mut entries = Array::new(stacks().count())?;
-            for (stack, puts, long) in stacks() {
-                let (folios, puts) = puts.map_or((0, 0), |p| (p.folios, p.puts));
-                let entry = Entry {
-                    class: name.class(stack.frames()),
-                    folios: Reverse(folios.saturating_add(long)),
-                    puts: Reverse(puts),
-                    handle: stack.handle,
-                    long,
-                };
-                if !entries.push(entry) {
-                    break;
+            let mut entries = Array::of_all(|tell| {
+                for stack in all_stacks() {
+                    let long = long_of(stack.handle);
+                    let Some((stack, puts)) = told(stack, long) else {
+                        continue;
+                    };
+                    let (folios, puts) = puts.map_or((0, 0), |p| (p.folios, p.puts));
+                    tell(Entry {
+                        class: Class::Holder,
+                        folios: Reverse(folios.saturating_add(long)),
+                        puts: Reverse(puts),
+                        handle: stack.handle,
+                        long,
+                    });
+                }
+            })?;
+            // Names take their time: not while the list is made, perhaps more than once.
+            for entry in entries.iter_mut() {
+                if let Some(stack) = DEPOT.get(entry.handle) {
+                    entry.class = name.class(stack.frames());
                 }
             }
             sort(&mut entries);

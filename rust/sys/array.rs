@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Lists for readers of the tables: made once, of a size that is known then.
+//!
+//! ```
+//! let mut handles = Array::of_all(|tell| stacks().for_each(|stack| tell(stack.handle)))?;
+//! sort(&mut handles);
+//! ```
 
 use super::bindings;
 use core::mem::size_of;
@@ -43,6 +48,27 @@ impl<T: Copy> Array<T> {
             cap,
             len: 0,
         })
+    }
+
+    /// A list of all that `each` tells, which is called again with more room if there was too
+    /// little: what comes meanwhile does not take the place of what was there. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(crate) fn of_all(each: impl Fn(&mut dyn FnMut(T))) -> Result<Self> {
+        let mut list = Array::new(0)?;
+        loop {
+            let mut count = 0;
+            each(&mut |item| {
+                count += 1;
+                list.push(item);
+            });
+            if count == list.len {
+                return Ok(list);
+            }
+            list = Array::new(count + count / 8 + 8)?;
+        }
     }
 
     /// Adds an item. False if there is no room.

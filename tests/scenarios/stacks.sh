@@ -58,7 +58,40 @@ one_context() {
 		test $(($(stat stacks) - stacks)) -le "$puts"
 }
 
-plan $((4 * 4 + 11))
+# stay: whoever reads holders while stacks come, again and again, finds all that were there
+stay() {
+	local writer reads=0
+
+	for n in $(seq 10 10 500); do
+		put_in task "$n"
+	done &
+	writer=$!
+	put_in task 1
+	handles >/tmp/before
+	while kill -0 "$writer" 2>/dev/null; do
+		handles >/tmp/now
+		all_in /tmp/now /tmp/before || return 1
+		mv /tmp/now /tmp/before
+		reads=$((reads + 1))
+	done
+	echo "$reads reads, $(wc -l </tmp/before) stacks"
+	[ "$reads" -ge 5 ]
+}
+
+# all_in FILE LINES: each of these lines, some, is in that file
+all_in() {
+	[ -s "$1" ] && awk '
+		NR == FNR { there[$0]; next }
+		!($0 in there) { print "not any more:", $0; bad = 1 }
+		END { exit bad || NR == FNR }' "$1" "$2"
+}
+
+# handles: of the stacks in holders
+handles() {
+	sed -n 's/.* stack=//p' "$D/holders"
+}
+
+plan $((4 * 4 + 12))
 
 begin
 one_context task do_init_module
@@ -105,5 +138,9 @@ check "and holders tells of them" grep -q "^puts=$lost stack=lost\$" "$D/holders
 check "the puts are recorded all the same" \
 	grep -q "^pfn=$PFNS .* puts=$(stat puts) refs=$(stat puts) " "$D/marked"
 echo '!hist:keys=pfn if stack == 0' >"$EVENTS/page_pin_owner_put/trigger"
+end
+
+begin
+check "none is left out of holders because others come" stay
 end
 finish
