@@ -98,7 +98,7 @@ impl Table for Holders {
         (at < places).then_some(at)
     }
 
-    fn show(entries: &Array<Entry>, at: u64, out: &mut Out) {
+    fn show(entries: &mut Array<Entry>, at: u64, out: &mut Out) {
         let Some(entry) = entries.get(at as usize) else {
             let lost = Loss::PutStack.get();
             out!(out, "puts={lost} stack=lost\n\n");

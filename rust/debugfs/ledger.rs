@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `ledger`: the references to watched pages that were not given back, a paragraph for each with
-//! the stack that took it. Position: the page's number, and in the lower four bits which one.
+//! the stack that took it. Position: the page's number; what it has is told of one moment.
 
 use super::text::{frames, Comm, Handle, Whole};
 use crate::hooks::{reading, watch, DEPOT, LEDGER, MARKS};
@@ -18,8 +18,6 @@ use kernel::error::Result;
 
 /// The file.
 pub(super) struct References;
-
-const SHIFT: u32 = 4;
 
 /// What is known of a watched page that somebody holds, and how it looks.
 fn look(pfn: u64) -> Option<(State, Snapshot)> {
@@ -81,16 +79,35 @@ fn age(entry: &Entry) -> u32 {
     now_ms().wrapping_sub(entry.time)
 }
 
+/// The first watched page from `at` on that somebody holds. May sleep.
+fn next_held(at: u64) -> Option<u64> {
+    let mut at = at;
+    loop {
+        let range = watch::next(at)?;
+        at = at.max(range.start);
+        // Not all in one go, which would keep others waiting.
+        let end = range.end.min(at + 4096);
+        let has_some = |snapshot: &Snapshot| snapshot.entries.iter().any(Option::is_some);
+        let is_held = |pfn| look(pfn).is_some_and(|(_, snapshot)| has_some(&snapshot));
+        let found = reading(|| (at..end).find(|&pfn| is_held(pfn)));
+        if found.is_some() {
+            return found;
+        }
+        at = end;
+        // A signal does not cut the table short.
+        pause();
+    }
+}
+
 /// Gives the stack of each reference that is held for long to `tell`. May sleep.
 pub(super) fn long_holders(mut tell: impl FnMut(Stack)) {
     let mut at = 0;
-    while let Some(next) = References::find(&(), at) {
-        let pfn = next >> SHIFT;
+    while let Some(pfn) = next_held(at) {
         if let Some((_, snapshot)) = reading(|| look(pfn)) {
             let entries = snapshot.entries.iter().flatten();
             entries.filter(|e| is_long(e)).for_each(|e| tell(e.stack));
         }
-        at = (pfn + 1) << SHIFT;
+        at = pfn + 1;
     }
 }
 
@@ -102,63 +119,38 @@ fn is_long(entry: &Entry) -> bool {
 impl Table for References {
     const NAME: &'static CStr = c"ledger";
 
-    type Open = ();
+    type Open = Symbol;
 
-    fn open() -> Result {
-        Ok(())
+    fn open() -> Result<Symbol> {
+        Symbol::new()
     }
 
-    fn find((): &(), at: u64) -> Option<u64> {
-        let mut at = at;
-        loop {
-            let range = watch::next(at >> SHIFT)?;
-            at = at.max(range.start << SHIFT);
-            let found = reading(|| {
-                // Not all in one go, which would keep others waiting.
-                for _ in 0..4096 {
-                    let pfn = at >> SHIFT;
-                    if pfn >= range.end {
-                        return None;
-                    }
-                    let entry = at as usize & ((1 << SHIFT) - 1);
-                    if let Some((_, snapshot)) = look(pfn) {
-                        if snapshot.entries.get(entry).is_some_and(Option::is_some) {
-                            return Some(at);
-                        }
-                    }
-                    at = (pfn + 1) << SHIFT;
-                }
-                None
-            });
-            if found.is_some() {
-                return found;
-            }
-            // A signal does not cut the table short.
-            pause();
-        }
+    fn find(_: &Symbol, at: u64) -> Option<u64> {
+        next_held(at)
     }
 
-    fn show((): &(), at: u64, out: &mut Out) {
-        let pfn = at >> SHIFT;
-        let number = at as usize & ((1 << SHIFT) - 1);
+    fn show(name: &mut Symbol, pfn: u64, out: &mut Out) {
         let Some((state, snapshot)) = reading(|| look(pfn)) else {
             return;
         };
-        let Some(Some(entry)) = snapshot.entries.get(number) else {
-            return;
-        };
-        paragraph(out, pfn, &state, &snapshot, entry);
-        reading(|| frames(out, stack_frames(entry.stack)));
+        for entry in snapshot.entries.iter().flatten() {
+            paragraph(out, pfn, &state, &snapshot, entry, name);
+            reading(|| frames(out, stack_frames(entry.stack)));
+        }
     }
 }
 
 /// The first line of one.
 #[inline(never)]
-fn paragraph(out: &mut Out, pfn: u64, state: &State, snapshot: &Snapshot, entry: &Entry) {
+fn paragraph(
+    out: &mut Out,
+    pfn: u64,
+    state: &State,
+    snapshot: &Snapshot,
+    entry: &Entry,
+    name: &mut Symbol,
+) {
     let reason = reading(|| MARKS.lookup(pfn).map(|marked| marked.reason()));
-    let Ok(mut name) = Symbol::new() else {
-        return;
-    };
     let class = reading(|| name.class(stack_frames(entry.stack)));
     let then = now().saturating_sub(u64::from(age(entry)) * 1_000_000);
     let nobody = Task {

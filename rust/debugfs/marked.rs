@@ -26,7 +26,7 @@ impl Table for Marked {
         reading(|| MARKS.records().next(index).map(|user| user.index().into()))
     }
 
-    fn show((): &(), at: u64, out: &mut Out) {
+    fn show((): &mut (), at: u64, out: &mut Out) {
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let Some(r) = reading(|| MARKS.records().get(index).map(|user| user.snapshot())) else {
             return;

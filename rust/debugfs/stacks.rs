@@ -30,7 +30,7 @@ impl Table for Stacks {
         })
     }
 
-    fn show((): &(), at: u64, out: &mut Out) {
+    fn show((): &mut (), at: u64, out: &mut Out) {
         reading(|| {
             for stack in DEPOT.bucket(at as usize).into_iter().flatten() {
                 out!(out, "stack={} hits={}\n", stack.handle.0, stack.hits());

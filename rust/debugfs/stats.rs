@@ -27,7 +27,7 @@ impl Table for Stats {
         (at == 0).then_some(0)
     }
 
-    fn show((): &(), _at: u64, out: &mut Out) {
+    fn show((): &mut (), _at: u64, out: &mut Out) {
         reading_all(|hooked| show(&hooked, out));
     }
 }

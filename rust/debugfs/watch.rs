@@ -36,7 +36,7 @@ impl Table for Watch {
         }
     }
 
-    fn show((): &(), at: u64, out: &mut Out) {
+    fn show((): &mut (), at: u64, out: &mut Out) {
         if let Some(range) = watch::next(at) {
             out!(
                 out,

@@ -10,7 +10,7 @@
 //!     type Open = ();
 //!     fn open() -> Result { Ok(()) }
 //!     fn find(_: &(), at: u64) -> Option<u64> { .. }   // the first position that holds something
-//!     fn show(_: &(), at: u64, out: &mut Out) { .. }   // that paragraph
+//!     fn show(_: &mut (), at: u64, out: &mut Out) { .. }   // that paragraph
 //! }
 //! let dir = Dir::new(c"page_pin_owner")?;
 //! dir.add::<Stacks>();
@@ -51,7 +51,7 @@ pub(crate) trait Table {
     fn find(open: &Self::Open, at: u64) -> Option<u64>;
 
     /// Shows what is at a position that `find` gave; nothing, if it is gone since. May sleep.
-    fn show(open: &Self::Open, at: u64, out: &mut Out);
+    fn show(open: &mut Self::Open, at: u64, out: &mut Out);
 }
 
 /// A file that takes commands.
@@ -215,10 +215,11 @@ impl<T: Table> Reading<T> {
 
     /// # Safety
     ///
-    /// `m` must be a file that `open` has opened.
-    unsafe fn opened<'a>(m: *mut seq_file) -> &'a T::Open {
-        // SAFETY: Written in `open`, and there until `release`.
-        unsafe { &*(*m).private.cast::<T::Open>() }
+    /// `m` must be a file that `open` has opened, and its lock be held, as it is in all that seq_file
+    /// calls. One use at a time.
+    unsafe fn opened<'a>(m: *mut seq_file) -> &'a mut T::Open {
+        // SAFETY: Written in `open`, and there until `release`; the lock excludes others.
+        unsafe { &mut *(*m).private.cast::<T::Open>() }
     }
 
     /// The position of the next paragraph, as seq_file wants it: `pos` moved, and not null.
